@@ -1,0 +1,48 @@
+"""Whether the deadline rides with a statement: one rule.
+
+A statement that outlives its caller keeps a backend busy, so the server is told when to stop it:
+`set_config('statement_timeout', …, true)` in the same flight, which costs no round trip and is
+gone with the transaction, but costs the server some 40 µs. It is left out while what the server
+already enforces would stop the statement at most SLACK_MS after the deadline. What it enforces
+(`alter role … set statement_timeout`) is read along with the first bound that rides in a session.
+Under `rds-proxy` nothing rides: set_config would pin the session (FACTS 4), so there the role's
+own statement_timeout is the bound.
+"""
+
+from __future__ import annotations
+
+import re
+
+SLACK_MS = 1000  # how much longer than its caller a statement may run on the server
+LEAD_MS = 50  # the server stops before the client gives up, so that its answer still arrives
+MAX_MS = 2_147_483_647  # statement_timeout is an int4
+
+_UNIT_MS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+_SETTING = re.compile(r"(\d+)(ms|s|min|h|d)?")
+
+
+def riding_ms(remaining_s: float, in_force_ms: int | None) -> int | None:
+    """Return the statement_timeout that must ride, in ms, or None where none is needed.
+
+    `in_force_ms` is what the server enforces without it: 0 for nothing, None for not known.
+    """
+    remaining_ms = remaining_s * 1000
+    if remaining_ms > MAX_MS:
+        return None
+    if in_force_ms and in_force_ms <= remaining_ms + SLACK_MS:
+        return None
+    return max(1, int(remaining_ms) - LEAD_MS)
+
+
+def riding_sql(bound_ms: int, *, learn: bool) -> bytes:
+    """Return the statement that rides; with `learn` its first column is what was in force."""
+    first = b"current_setting('statement_timeout')," if learn else b""
+    return b"select %bset_config('statement_timeout','%d',true)" % (first, bound_ms)
+
+
+def milliseconds(setting: str) -> int:
+    """Return PostgreSQL's rendering of a time setting, such as 0, 1500ms or 30s, in ms."""
+    match = _SETTING.fullmatch(setting)
+    if not match:
+        raise ValueError(f"{setting!r} is not a time that PostgreSQL renders")
+    return int(match[1]) * _UNIT_MS[match[2] or "ms"]

@@ -1,0 +1,276 @@
+"""Broker: what a handler sees."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from broker import statements
+from broker.backoff import delay_s
+from broker.credentials import Credentials
+from broker.deadline import SYSTEM_CLOCK, Clock, Deadline
+from broker.errors import (
+    BrokerError,
+    ConnectionLost,
+    DeadlineExceeded,
+    NestedTransaction,
+    UsageError,
+    outcome_unknown,
+)
+from broker.exclusive import ExclusiveSession
+from broker.handler import Leak, decorate
+from broker.invocation import Invocation
+from broker.opening import Opener
+from broker.pool import Pool
+from broker.result import Result
+from broker.reuse import Policy, Reason
+from broker.settings import Flavour, Settings
+from broker.stats import Recorder, Stats
+from broker.transaction import Transaction, begin_sql
+from broker.wire import Session
+from broker.wire.session import Status
+
+T = TypeVar("T")
+LEAK_ROLLBACK_S = 0.2  # below the default margin, so that the answer is still in time
+RETRY_ATTEMPTS = 3  # of a whole transaction; more than that is contention to be designed away
+
+
+class Broker:
+    """Sessions for this environment: reused across invocations, bounded by the deadline.
+
+    Create it once, at module scope; that does no I/O. Thread-safe, and a forked child gets
+    sessions of its own.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        rng: random.Random | None = None,
+    ) -> None:
+        rng = rng or random.Random()  # noqa: S311  jitter, not cryptography
+        self.settings = settings
+        self.recorder = Recorder()
+        self._clock = clock
+        self._rng = rng
+        self._rides = not settings.flavour.pins_on_settings
+        self._invocation: Invocation | None = None
+        self._mine = threading.local()
+        opener = Opener(settings, Credentials(settings), self.recorder, clock, rng)
+        policy = Policy(settings.fresh_s, settings.idle_timeout_s, settings.lifetime_s)
+        self._pool = Pool(opener.open, settings.max_sessions, policy, self.recorder, clock, rng)
+        if hasattr(os, "register_at_fork"):
+            _begin_anew_after_fork(weakref.ref(self))
+
+    @classmethod
+    def from_env(cls) -> Broker:
+        """Return a broker with the settings of the environment's BROKER_ variables.
+
+        Raises ConfigurationError; connects to nothing.
+        """
+        return cls(Settings.from_env())
+
+    def __repr__(self) -> str:
+        where = f"{self.settings.host}:{self.settings.port}/{self.settings.database}"
+        return f"<Broker {where} as {self.settings.user}, {self.settings.flavour.value}>"
+
+    def __enter__(self) -> Broker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def run(self, sql: str, /, **params: Any) -> Result:
+        """Run one statement and commit it: one flight.
+
+        Raises StatementError if the server refuses it, OutcomeUnknown if the answer is lost
+        after it was sent, and DeadlineExceeded, ConnectError or UsageError as they say.
+        """
+        statement = statements.compile(sql)
+        batch = [statement.values(params)]
+        statements.refuse_unsafe(statement)
+        self._refuse_within_transaction("db.run()", "tx.run()")
+        deadline = self._deadline()
+        text = statement.text + self._comment()
+        rides = self._rides and statement.kind is not statements.Kind.ALONE
+        for attempt in itertools.count():
+            session = self._pool.checkout(deadline)
+            try:
+                reply = session.execute(text, batch, deadline, rides=rides)
+                return Result(reply.columns, reply.rows, reply.row_count)
+            except (ConnectionLost, DeadlineExceeded) as error:
+                if session.whole:  # answered by the server, or not sent
+                    raise
+                if not isinstance(error, ConnectionLost) or error.may_have_run:
+                    raise outcome_unknown("a statement", error) from error
+                wait_s = delay_s(attempt, self._rng)  # it surely did not run: on another session
+                if wait_s >= deadline.remaining_s():
+                    raise
+            finally:
+                self._pool.give_back(session)
+            self._clock.sleep(wait_s)
+        raise AssertionError("unreachable")
+
+    @contextmanager
+    def transaction(
+        self, *, read_only: bool = False, isolation: str | None = None
+    ) -> Iterator[Transaction]:
+        """Run what is in the `with` block as one transaction.
+
+        It commits on leaving and rolls back on an exception. n statements take n + 1 flights:
+        BEGIN rides with the first.
+        """
+        begin = begin_sql(read_only=read_only, isolation=isolation)
+        self._refuse_within_transaction("db.transaction()", "the open one")
+        tx = Transaction(self._pool, self._deadline(), begin, self._comment(), rides=self._rides)
+        self._mine.transaction = tx
+        try:
+            yield tx
+        except BaseException:
+            tx.rollback()
+            raise
+        else:
+            tx.commit()
+        finally:
+            if self._mine.transaction is tx:  # not where it leaked and was closed meanwhile
+                self._mine.transaction = None
+
+    def retry(
+        self,
+        fn: Callable[[Transaction], T],
+        *,
+        attempts: int = RETRY_ATTEMPTS,
+        read_only: bool = False,
+        isolation: str | None = None,
+    ) -> T:
+        """Return fn(tx), run in a transaction, and again in a new one after a retryable error.
+
+        Retryable are a serialization failure (40001), a deadlock (40P01), and a session lost
+        before COMMIT: in each nothing was kept. `fn` must therefore have no effects outside of
+        the transaction. Raises the last error after `attempts`, or at the deadline.
+        """
+        if attempts < 1:
+            raise UsageError(f"attempts={attempts}: at least one is needed")
+        deadline = self._deadline()
+        for attempt in itertools.count():
+            try:
+                with self.transaction(read_only=read_only, isolation=isolation) as tx:
+                    return fn(tx)
+            except BrokerError as error:
+                wait_s = delay_s(attempt, self._rng)
+                last = attempt + 1 >= attempts or wait_s >= deadline.remaining_s()
+                if not error.retryable or last:
+                    raise
+                self.recorder.count("transaction_retries")
+                self._clock.sleep(wait_s)
+        raise AssertionError("unreachable")
+
+    @contextmanager
+    def session(self) -> Iterator[ExclusiveSession]:
+        """Lend a session out whole, with the face of pg8000.native.Connection.
+
+        For COPY, cursors and prepared statements. Afterwards what it left open is rolled back;
+        under `direct` it is made as new with DISCARD ALL, behind a pooler it is replaced.
+        """
+        self._refuse_within_transaction("db.session()", "tx.run()")
+        deadline = self._deadline()
+        session = self._pool.checkout(deadline)
+        lent = ExclusiveSession(session, deadline)
+        try:
+            yield lent
+        finally:
+            lent.end()
+            self._clean(session, deadline)
+
+    def _clean(self, session: Session, deadline: Deadline) -> None:
+        """Return a lent session as if new, or retire it. Never raises."""
+        if self.settings.flavour is not Flavour.DIRECT:
+            self._roll_back(session, deadline)
+            self._pool.retire(session, Reason.EXCLUSIVE)
+            return
+        if self._roll_back(session, deadline):
+            session.renew()
+            try:
+                session.execute(b"discard all", [()], deadline, rides=False)
+            except BrokerError:
+                self._pool.retire(session, Reason.EXCLUSIVE)
+        self._pool.give_back(session)
+
+    @staticmethod
+    def _roll_back(session: Session, deadline: Deadline) -> bool:
+        """Roll back what is open in the session; tell whether it is clean now."""
+        try:
+            if session.whole and session.status is not Status.IDLE:
+                session.execute(b"rollback", [()], deadline, rides=False)
+        except BrokerError:
+            return False
+        return session.clean
+
+    def handler(self, function: Callable[..., T]) -> Callable[..., T]:
+        """Decorate a Lambda handler: its deadline, its name on its statements, leaks, metrics."""
+        return decorate(self, function)
+
+    def stats(self) -> Stats:
+        """Return what was counted since the broker was created, and the sessions it has now."""
+        return self._pool.stats()
+
+    def close(self) -> None:
+        """End the sessions; whatever is sent afterwards raises BrokerClosed."""
+        self._pool.close()
+
+    # What the handler's decorator tells the broker.
+
+    def begin_invocation(self, context: Any) -> None:
+        """Let everything from here on be bounded by this invocation and named after it."""
+        self._invocation = Invocation.of(
+            context, self.settings.margin_s, self.settings.timeout_s, self._clock
+        )
+
+    def end_invocation(self) -> list[Leak]:
+        """Close what the invocation left open, so that nothing is frozen with it; return it."""
+        leaks = []
+        for session, place in self._pool.outstanding().items():
+            leaks.append(Leak(place, in_transaction=session.status is not Status.IDLE))
+            if not session.in_flight:  # spares a pooler the loss of the server connection
+                self._roll_back(session, Deadline.after(LEAK_ROLLBACK_S, self._clock))
+            self._pool.retire(session, Reason.LEAKED)  # whoever leaked it may still hold it
+            self.recorder.count("leaks")
+        self._mine.transaction = None
+        self._invocation = None
+        return leaks
+
+    def _deadline(self) -> Deadline:
+        if self._invocation is not None:
+            return self._invocation.deadline
+        return Deadline.after(self.settings.timeout_s, self._clock)
+
+    def _comment(self) -> bytes:
+        return b"" if self._invocation is None else self._invocation.comment
+
+    def _refuse_within_transaction(self, call: str, instead: str) -> None:
+        if getattr(self._mine, "transaction", None) is not None:
+            raise NestedTransaction(
+                f"{call} inside an open transaction of the same thread would not be part of it: "
+                f"use {instead}"
+            )
+
+    def _after_fork(self) -> None:
+        self.recorder = Recorder()
+        self._mine = threading.local()
+        self._pool.after_fork()
+
+
+def _begin_anew_after_fork(reference: weakref.ref[Broker]) -> None:
+    def in_child() -> None:
+        broker = reference()
+        if broker is not None:
+            broker._after_fork()
+
+    os.register_at_fork(after_in_child=in_child)

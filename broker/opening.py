@@ -1,0 +1,74 @@
+"""Opening a session: attempts with full jitter, inside the deadline."""
+
+from __future__ import annotations
+
+import random
+from ssl import SSLContext
+
+from broker.backoff import delay_s
+from broker.credentials import Credentials
+from broker.deadline import Clock, Deadline
+from broker.errors import ConnectError, TooManyConnections
+from broker.settings import Settings
+from broker.stats import Recorder
+from broker.wire import Session, connect, tls_context
+
+
+class Opener:
+    """Opens sessions as the settings say, and does not give up while there is time.
+
+    A full server (53300 and its relatives), one that is starting and one that cannot be reached
+    are tried again, each time after a wait drawn anew so that a herd spreads out. What no
+    waiting mends, such as a wrong password, is raised at once.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        credentials: Credentials,
+        recorder: Recorder,
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        self._settings = settings
+        self._credentials = credentials
+        self._recorder = recorder
+        self._clock = clock
+        self._rng = rng
+        self._tls: SSLContext | None = None
+        self._tls_is_known = False
+
+    def open(self, deadline: Deadline) -> Session:
+        """Return a new session; raises the last attempt's ConnectError at the deadline."""
+        started_s = self._clock.monotonic()
+        attempt = 0
+        while True:
+            try:
+                session = self._attempt(deadline)
+            except ConnectError as error:
+                if isinstance(error, TooManyConnections):
+                    self._recorder.count("too_many_connections")
+                wait_s = delay_s(attempt, self._rng)
+                attempt += 1
+                if not error.retryable:
+                    raise
+                if wait_s >= deadline.remaining_s():
+                    raise self._given_up(error, attempt, started_s) from error
+                self._recorder.count("connect_retries")
+                self._clock.sleep(wait_s)
+            else:
+                self._recorder.connected((self._clock.monotonic() - started_s) * 1000)
+                return session
+
+    def _attempt(self, deadline: Deadline) -> Session:
+        settings = self._settings
+        if not self._tls_is_known:  # reading certificates takes milliseconds: once, at first use
+            self._tls, self._tls_is_known = tls_context(settings), True
+        bounded = deadline.within(settings.connect_timeout_s)
+        return connect(settings, self._credentials.password(), self._tls, bounded, self._clock)
+
+    def _given_up(self, error: ConnectError, attempts: int, started_s: float) -> ConnectError:
+        took_s = self._clock.monotonic() - started_s
+        tried = f"tried {attempts} time{'s' if attempts > 1 else ''} in {took_s:.1f} s"
+        advice = " ".join((type(error).__doc__ or "").split())
+        return type(error)(f"{error.args[0]} ({tried}). {advice}", sqlstate=error.sqlstate)

@@ -1,0 +1,203 @@
+"""This environment's sessions: checkout, return, retire.
+
+State changes under the lock and I/O outside of it: a session that somebody looks at, opens or
+closes belongs to that thread alone, and its slot is counted all the while.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+from broker.deadline import Clock, Deadline
+from broker.errors import BrokerClosed, CheckoutTimeout
+from broker.reuse import Action, Policy, Reason, judge, lifetime_s
+from broker.stats import Recorder, Stats
+from broker.wire import Session
+
+
+class Place(NamedTuple):
+    """A place in the user's code."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+class Pool:
+    """At most `max_sessions` sessions, used last in first out so that the rest can age."""
+
+    def __init__(
+        self,
+        open_session: Callable[[Deadline], Session],
+        max_sessions: int,
+        policy: Policy,
+        recorder: Recorder,
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        self._open_session = open_session
+        self._max_sessions = max_sessions
+        self._policy = policy
+        self._recorder = recorder
+        self._clock = clock
+        self._rng = rng
+        self._forget_all()
+
+    def _forget_all(self) -> None:
+        self._changed = threading.Condition(threading.Lock())
+        self._idle: list[Session] = []
+        self._out: dict[Session, Place] = {}
+        self._taken = 0  # slots: sessions idle, out, and being opened
+        self._lives_s: dict[Session, float] = {}
+        self._closed = False
+
+    def checkout(self, deadline: Deadline) -> Session:
+        """Return a session that is idle and alive, opening one where there is none.
+
+        Raises CheckoutTimeout when all were in use until the deadline, a ConnectError when none
+        could be opened, BrokerClosed after close().
+        """
+        while True:
+            session = self._take(deadline)
+            if session is None:
+                session = self._open(deadline)
+            elif not self._usable(session):
+                continue
+            else:
+                self._recorder.count("reused")
+            with self._changed:
+                self._out[session] = _caller()
+            return session
+
+    def _take(self, deadline: Deadline) -> Session | None:
+        """Return an idle session, or None for the right to open one; wait until there is either."""
+        with self._changed:
+            if not self._idle and self._taken >= self._max_sessions and not self._closed:
+                self._wait(deadline)
+            if self._closed:
+                raise BrokerClosed
+            if self._idle:
+                return self._idle.pop()
+            self._taken += 1
+            return None
+
+    def _wait(self, deadline: Deadline) -> None:
+        started_s = self._clock.monotonic()
+        free = self._changed.wait_for(
+            lambda: self._idle or self._taken < self._max_sessions or self._closed,
+            min(deadline.remaining_s(), threading.TIMEOUT_MAX),
+        )
+        waited_s = self._clock.monotonic() - started_s
+        self._recorder.waited(waited_s * 1000)
+        if not free:
+            places = ", ".join(sorted({str(place) for place in self._out.values()})) or "nowhere"
+            raise CheckoutTimeout(
+                f"waited {waited_s:.1f} s for one of {self._max_sessions} session(s), checked out "
+                f"at {places}. {CheckoutTimeout().args[0]}"
+            )
+
+    def _open(self, deadline: Deadline) -> Session:
+        try:
+            session = self._open_session(deadline)
+        except BaseException:
+            self._give_up_slot()
+            raise
+        with self._changed:
+            self._lives_s[session] = lifetime_s(self._policy, self._rng)
+        return session
+
+    def _usable(self, session: Session) -> bool:
+        """Judge an idle session that nobody else has; retire it where it is of no more use."""
+        now = self._clock.now()
+        age_s, life_s = now.since(session.opened_at), self._lives_s[session]
+        verdict = judge(now, session.last_used, life_s, age_s, self._policy)
+        reason = verdict.reason
+        if verdict.action is Action.LOOK:
+            if session.look().alive:
+                return True
+            reason = Reason.ENDED_BY_SERVER
+        elif verdict.action is Action.USE:
+            return True
+        self.retire(session, reason)
+        return False
+
+    def give_back(self, session: Session) -> None:
+        """Take a session back: kept if it is clean, retired if not."""
+        if not session.clean:
+            self.retire(session, Reason.INTERRUPTED)
+            return
+        session.last_used = self._clock.now()
+        with self._changed:
+            if session not in self._lives_s:  # retired meanwhile, by another hand
+                return
+            self._out.pop(session, None)
+            if not self._closed:
+                self._idle.append(session)
+                self._changed.notify()
+                return
+        self.retire(session, Reason.CLOSED)
+
+    def retire(self, session: Session, reason: Reason) -> None:
+        """End a session, out or idle, and free its slot. The second time does nothing."""
+        with self._changed:
+            if self._lives_s.pop(session, None) is None:
+                return
+            self._out.pop(session, None)
+        session.close()
+        self._recorder.replaced(reason)
+        self._give_up_slot()
+
+    def _give_up_slot(self) -> None:
+        with self._changed:
+            self._taken -= 1
+            self._changed.notify()
+
+    def outstanding(self) -> dict[Session, Place]:
+        """Return the sessions that are checked out, and where each was."""
+        with self._changed:
+            return dict(self._out)
+
+    def stats(self) -> Stats:
+        """Return the counts, and the sessions there are now."""
+        with self._changed:
+            taken, idle = self._taken, len(self._idle)
+        return self._recorder.stats(sessions_open=taken, sessions_idle=idle)
+
+    def close(self) -> None:
+        """End every idle session now, and those that are out when they come back."""
+        with self._changed:
+            self._closed = True
+            idle, self._idle = self._idle, []
+            self._changed.notify_all()
+        for session in idle:
+            self.retire(session, Reason.CLOSED)
+
+    def after_fork(self) -> None:
+        """In a forked child: let go of the parent's sessions, and begin anew.
+
+        The parent's lock may have been held at that moment, by a thread that is not here.
+        """
+        sessions = list(self._lives_s)
+        self._forget_all()
+        for session in sessions:
+            session.abandon()
+
+
+_PACKAGE = __name__.partition(".")[0]
+
+
+def _caller() -> Place:
+    """Return the nearest place outside this package and the machinery of `with`."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        module = str(frame.f_globals.get("__name__", ""))
+        if module.partition(".")[0] != _PACKAGE and module != "contextlib":
+            break
+        frame = frame.f_back
+    return Place(frame.f_code.co_filename, frame.f_lineno)

@@ -1,0 +1,209 @@
+"""Settings: what the library must be told, read once and checked at once.
+
+The environment is read in `Settings.from_env` and nowhere else. A variable that starts with
+BROKER_ and is not a setting is an error, since a misspelt limit is no limit.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from typing import Any
+
+from broker.errors import ConfigurationError
+
+PREFIX = "BROKER_"
+
+
+class Flavour(Enum):
+    """What stands between the sessions and PostgreSQL."""
+
+    DIRECT = "direct"
+    PGBOUNCER = "pgbouncer"
+    RDS_PROXY = "rds-proxy"
+
+    @property
+    def pins_on_settings(self) -> bool:
+        """Whether changing a parameter ties the session to one server connection (FACTS 4)."""
+        return self is Flavour.RDS_PROXY
+
+
+class Tls(Enum):
+    """How much the broker demands of the server's certificate."""
+
+    VERIFY_FULL = "verify-full"
+    REQUIRE = "require"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the library can be told. Times are in seconds."""
+
+    host: str
+    database: str
+    user: str
+    password: str = field(repr=False)
+    port: int = 5432
+    flavour: Flavour = Flavour.PGBOUNCER
+    tls: Tls = Tls.VERIFY_FULL
+    tls_ca: str | None = None
+    max_sessions: int = 1
+    timeout_s: float = 30.0
+    connect_timeout_s: float = 5.0
+    margin_s: float = 0.5
+    fresh_s: float = 0.1
+    idle_timeout_s: float = 240.0
+    lifetime_s: float = 600.0
+    application_name: str = "broker"
+    metrics_namespace: str = "LambdaPgBroker"
+
+    def __post_init__(self) -> None:
+        for spec in fields(self):
+            check = _CHECKS.get(spec.name)
+            value = getattr(self, spec.name)
+            if check and not check[0](value):
+                raise ConfigurationError(
+                    f"{variable(spec.name)}={value!r}: {check[1]}, for example {example(spec.name)}"
+                )
+        if self.tls is not Tls.VERIFY_FULL and self.tls_ca:
+            raise ConfigurationError(
+                f"BROKER_TLS_CA is given, but BROKER_TLS={self.tls.value} verifies nothing: "
+                "leave BROKER_TLS out (verify-full), or leave BROKER_TLS_CA out"
+            )
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Return the settings that the environment's BROKER_ variables give.
+
+        Raises ConfigurationError, which names the variable, the nearest right one and an
+        example, for one that is missing, unknown or unreadable.
+        """
+        environ = os.environ if environ is None else environ
+        given = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
+        known = {variable(spec.name): spec.name for spec in fields(cls)}
+        _refuse_unknown(given, known)
+        values: dict[str, Any] = {}
+        for name, attribute in known.items():
+            text = given.get(name, "").strip() if attribute != "password" else given.get(name, "")
+            if text:
+                values[attribute] = _read(attribute, text)
+        if "application_name" not in values and "AWS_LAMBDA_FUNCTION_NAME" in environ:
+            values["application_name"] = _lambda_name(environ)
+        _refuse_missing(values)
+        return cls(**values)
+
+
+_EXAMPLES = {
+    "host": "mydb-proxy.proxy-abc.eu-west-1.rds.amazonaws.com",
+    "database": "appdb",
+    "user": "app",
+    "password": "'the password'",
+    "port": "5432",
+    "flavour": "pgbouncer",
+    "tls": "verify-full",
+    "tls_ca": "/opt/rds-ca.pem",
+    "application_name": "orders",
+    "metrics_namespace": "LambdaPgBroker",
+    "max_sessions": "1",
+    "timeout_s": "30",
+    "connect_timeout_s": "5",
+    "margin_s": "0.5",
+    "fresh_s": "0.1",
+    "idle_timeout_s": "240",
+    "lifetime_s": "600",
+}
+_REQUIRED = ("host", "database", "user", "password")
+_LATER = {  # named in the design, not built yet: say so instead of "unknown"
+    "BROKER_SECRET_ARN": "BROKER_PASSWORD",
+    "BROKER_AUTH": "BROKER_PASSWORD",
+    "BROKER_CAP": "BROKER_FLAVOUR=pgbouncer, whose pool caps the sessions",
+    "BROKER_CAP_TABLE": "BROKER_FLAVOUR=pgbouncer, whose pool caps the sessions",
+}
+
+
+def _positive(value: float) -> bool:
+    return value > 0
+
+
+def _not_negative(value: float) -> bool:
+    return value >= 0
+
+
+_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "host": (bool, "must name a host"),
+    "port": (lambda port: 0 < port < 65536, "a port is between 1 and 65535"),
+    "max_sessions": (_positive, "at least one session is needed"),
+    "timeout_s": (_positive, "must be more than 0 seconds"),
+    "connect_timeout_s": (_positive, "must be more than 0 seconds"),
+    "margin_s": (_not_negative, "must be 0 seconds or more"),
+    "fresh_s": (_not_negative, "must be 0 seconds or more"),
+    "idle_timeout_s": (_positive, "must be more than 0 seconds"),
+    "lifetime_s": (_positive, "must be more than 0 seconds"),
+}
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "port": int,
+    "max_sessions": int,
+    "flavour": Flavour,
+    "tls": Tls,
+}
+
+
+def variable(attribute: str) -> str:
+    """Return the environment variable that sets this attribute of Settings."""
+    return PREFIX + attribute.upper()
+
+
+def example(attribute: str) -> str:
+    """Return a line that would set this attribute, as an example."""
+    return f"{variable(attribute)}={_EXAMPLES[attribute]}"
+
+
+def _read(attribute: str, text: str) -> object:
+    parse = _PARSERS.get(attribute) or (float if attribute.endswith("_s") else str)
+    try:
+        value: object = parse(text)
+    except ValueError:
+        wanted = (
+            " or ".join(repr(member.value) for member in parse)
+            if isinstance(parse, type) and issubclass(parse, Enum)
+            else {"int": "a whole number", "float": "a number of seconds"}[parse.__name__]
+        )
+        raise ConfigurationError(
+            f"{variable(attribute)}={text!r}: expected {wanted}, for example {example(attribute)}"
+        ) from None
+    return value
+
+
+def _refuse_unknown(given: Mapping[str, str], known: Mapping[str, str]) -> None:
+    for name in given:
+        if name in _LATER:
+            raise ConfigurationError(f"{name} is not supported yet: use {_LATER[name]}")
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+            raise ConfigurationError(
+                f"{name} is not a setting; did you mean {near}? For example {example(known[near])}"
+            )
+
+
+def _refuse_missing(values: Mapping[str, object]) -> None:
+    missing = [name for name in _REQUIRED if name not in values]
+    if missing:
+        raise ConfigurationError(
+            f"{' and '.join(variable(name) for name in missing)} missing from the environment; "
+            f"for example {' '.join(example(name) for name in missing)}"
+        )
+
+
+def _lambda_name(environ: Mapping[str, str]) -> str:
+    """Return function:version, which pg_stat_activity shows; PostgreSQL keeps 63 bytes of it.
+
+    The same for all environments of one version: PgBouncer sends a SET of its own whenever a
+    backend passes between clients whose names differ (FACTS 6).
+    """
+    name = environ["AWS_LAMBDA_FUNCTION_NAME"]
+    version = environ.get("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+    return f"{name[: 62 - len(version)]}:{version}"

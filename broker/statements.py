@@ -1,0 +1,178 @@
+"""SQL text: its :names turned into $n, and what it would do to a pooled session.
+
+Both are worked out once for each distinct statement and kept.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+
+from broker.errors import ParameterError, UnsafeStatement
+
+CACHED_STATEMENTS = 512  # distinct texts kept; a function has tens
+
+
+class Kind(Enum):
+    """How a statement may be sent."""
+
+    ORDINARY = "ordinary"
+    """Anything that may share a flight with other statements."""
+    ALONE = "alone"
+    """PostgreSQL refuses it in a transaction block, and so in company."""
+    CONTROL = "control"
+    """Begins or ends a transaction."""
+    COPY = "copy"
+    """Turns the session over to COPY's own protocol."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One distinct SQL text, ready to be sent."""
+
+    sql: str
+    text: bytes
+    """The text with $1 … $n in place of :names, in UTF-8."""
+    names: tuple[str, ...]
+    kind: Kind
+
+    def values(self, params: Mapping[str, object]) -> list[object]:
+        """Return the parameters in the order of $1 … $n; raises ParameterError."""
+        try:
+            values = [params[name] for name in self.names]
+        except KeyError:
+            raise ParameterError(self._mismatch(params)) from None
+        if len(values) != len(params):
+            raise ParameterError(self._mismatch(params))
+        return values
+
+    def _mismatch(self, params: Mapping[str, object]) -> str:
+        missing = [name for name in self.names if name not in params]
+        extra = [name for name in params if name not in self.names]
+        said = []
+        if missing:
+            said.append(f"the statement needs {_listed(missing)}, which was not given")
+        if extra:
+            said.append(f"{_listed(extra)} was given, but the statement has no such parameter")
+            near = difflib.get_close_matches(extra[0], missing or self.names, n=1)
+            if near:
+                said.append(f"did you mean {near[0]}=…?")
+        return "; ".join(said)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(f":{name}" for name in names)
+
+
+# What may hide a colon from us, first; then what is a parameter. (PostgreSQL manual, 4.1)
+_TOKEN = re.compile(
+    r"""
+      (?P<quiet>
+          [eE]'(?:[^'\\]|\\.|'')*(?:'|\Z)       # E'…' with backslash escapes
+        | '(?:[^']|'')*(?:'|\Z)                 # '…'
+        | "(?:[^"]|"")*(?:"|\Z)                 # "identifier"
+        | --[^\n]*                              # comment to the line's end
+        | /\*                                   # comment that nests: skipped by hand
+        | \$(?P<tag>(?:[^\W\d]\w*)?)\$          # $tag$ …: skipped by hand
+        | [^\W\d][\w$]*                         # a word, which may hold a $
+        | ::                                    # a cast
+        | :=                                    # a named argument
+      )
+    | :(?P<name>[^\W\d]\w*)
+    | (?P<number>\$\d+)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_COMMENT_EDGE = re.compile(r"/\*|\*/")
+_LEADING = re.compile(r"(?:\s+|--[^\n]*(?:\n|\Z)|;|\()+")
+
+_CONTROL = re.compile(
+    r"(begin|start\s+transaction|commit|end|abort|prepare\s+transaction"
+    r"|rollback(?!(\s+(work|transaction))?\s+to\b))\b",
+    re.IGNORECASE,
+)
+# Statements that call PreventInTransactionBlock(), or that may commit by themselves.
+_ALONE = re.compile(
+    r"(vacuum|call|do|discard|cluster|checkpoint|reindex|alter\s+system"
+    r"|(create|drop|alter)\s+(database|tablespace|subscription))\b"
+    r"|(create|drop|alter|refresh)\b.*\bconcurrently\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_COPY = re.compile(r"copy\b.*\b(from\s+stdin|to\s+stdout)\b", re.IGNORECASE | re.DOTALL)
+
+
+@lru_cache(maxsize=CACHED_STATEMENTS)
+def compile(sql: str) -> Statement:
+    """Return the statement that this text is; raises ParameterError for a $1 in it."""
+    output: list[str] = []
+    bare: list[str] = []  # the text without comments, strings and quoted names
+    names: dict[str, int] = {}
+    position = 0
+    while match := _TOKEN.search(sql, position):
+        between = sql[position : match.start()]
+        position = match.end()
+        if name := match["name"]:
+            token = f"${names.setdefault(name, len(names) + 1)}"
+            bare.append(between)
+        elif match["number"]:
+            raise ParameterError(
+                f"{match['number']} in the statement: name the parameters instead, as in "
+                "db.run('select :n', n=1)"
+            )
+        else:
+            position = _end_of_quiet(sql, match)
+            token = sql[match.start() : position]
+            bare.append(between + (token if token[0].isalpha() and "'" not in token else " "))
+        output += (between, token)
+    rest = sql[position:]
+    text = "".join((*output, rest))
+    if "\0" in text:
+        raise ParameterError("the statement holds a NUL character, which PostgreSQL cannot take")
+    return Statement(sql, text.encode(), tuple(names), _kind("".join((*bare, rest))))
+
+
+def _end_of_quiet(sql: str, match: re.Match[str]) -> int:
+    """Return where the token ends that `match` begins: two kinds need more than a pattern."""
+    token = match["quiet"]
+    if token == "/*":
+        depth, end = 1, match.end()
+        while depth and (edge := _COMMENT_EDGE.search(sql, end)):
+            depth += 1 if edge[0] == "/*" else -1
+            end = edge.end()
+        return len(sql) if depth else end
+    if match["tag"] is not None:
+        end = sql.find(token, match.end())
+        return len(sql) if end < 0 else end + len(token)
+    return match.end()
+
+
+def _kind(bare: str) -> Kind:
+    start = _LEADING.match(bare)
+    at = start.end() if start else 0
+    for kind, pattern in ((Kind.CONTROL, _CONTROL), (Kind.COPY, _COPY), (Kind.ALONE, _ALONE)):
+        if pattern.match(bare, at):
+            return kind
+    return Kind.ORDINARY
+
+
+def refuse_unsafe(statement: Statement) -> None:
+    """Raise UnsafeStatement for what a shared session must not be sent."""
+    if statement.kind is Kind.CONTROL:
+        raise UnsafeStatement(
+            f"{_head(statement)} would begin or end a transaction behind the broker's back: "
+            "use `with db.transaction() as tx:`"
+        )
+    if statement.kind is Kind.COPY:
+        raise UnsafeStatement(
+            f"{_head(statement)} needs a stream: use `with db.session() as session: "
+            "session.run('copy …', stream=…)`"
+        )
+
+
+def _head(statement: Statement) -> str:
+    text = " ".join(statement.sql.split())
+    return text if len(text) <= 40 else f"{text[:39]}…"

@@ -1,0 +1,103 @@
+"""What the broker has done so far, counted; db.stats() and the metrics read it."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from broker.reuse import Reason
+
+TIMINGS_KEPT = 100  # EMF's limit of values in one metric; more in one invocation are dropped
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """This environment's counts since its broker was created, and its sessions now."""
+
+    sessions_open: int
+    sessions_idle: int
+    opened: int
+    reused: int
+    replaced: Mapping[Reason, int]
+    connect_retries: int
+    too_many_connections: int
+    """53300 and its relatives, each time one was met, retried or not."""
+    transaction_retries: int
+    leaks: int
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts and timings of one stretch of time."""
+
+    counts: Counter[str]
+    replaced: Counter[Reason]
+    connect_ms: list[float]
+    checkout_wait_ms: list[float]
+
+
+class Recorder:
+    """Counts what happens. Thread-safe; `take` hands over what came since the last take."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._total: Counter[str] = Counter()
+        self._total_replaced: Counter[Reason] = Counter()
+        self._tally = _new_tally()
+
+    def count(self, what: str) -> None:
+        """Count one more of it."""
+        with self._lock:
+            self._total[what] += 1
+            self._tally.counts[what] += 1
+
+    def replaced(self, reason: Reason) -> None:
+        """Count one more session that was retired."""
+        with self._lock:
+            self._total_replaced[reason] += 1
+            self._tally.replaced[reason] += 1
+
+    def connected(self, took_ms: float) -> None:
+        """Count a session that was opened, and how long that took."""
+        with self._lock:
+            self._total["opened"] += 1
+            self._tally.counts["opened"] += 1
+            _keep(self._tally.connect_ms, took_ms)
+
+    def waited(self, wait_ms: float) -> None:
+        """Keep how long a checkout waited for a session that others had."""
+        with self._lock:
+            _keep(self._tally.checkout_wait_ms, wait_ms)
+
+    def take(self) -> Tally:
+        """Return what was counted since the last take, and begin anew."""
+        with self._lock:
+            taken, self._tally = self._tally, _new_tally()
+        return taken
+
+    def stats(self, *, sessions_open: int, sessions_idle: int) -> Stats:
+        """Return the totals."""
+        with self._lock:
+            total, replaced = Counter(self._total), dict(self._total_replaced)
+        return Stats(
+            sessions_open=sessions_open,
+            sessions_idle=sessions_idle,
+            opened=total["opened"],
+            reused=total["reused"],
+            replaced=replaced,
+            connect_retries=total["connect_retries"],
+            too_many_connections=total["too_many_connections"],
+            transaction_retries=total["transaction_retries"],
+            leaks=total["leaks"],
+        )
+
+
+def _new_tally() -> Tally:
+    return Tally(Counter(), Counter(), [], [])
+
+
+def _keep(timings: list[float], value: float) -> None:
+    if len(timings) < TIMINGS_KEPT:
+        timings.append(value)

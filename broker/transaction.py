@@ -1,0 +1,175 @@
+"""A transaction: BEGIN rides with the first statement, COMMIT is a flight of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import Any, Protocol
+
+from broker import statements
+from broker.deadline import Deadline
+from broker.errors import (
+    BrokerError,
+    ConnectionLost,
+    DeadlineExceeded,
+    TransactionAborted,
+    TransactionEnded,
+    UnsafeStatement,
+    UsageError,
+    outcome_unknown,
+)
+from broker.result import Result
+from broker.wire import Session
+from broker.wire.session import Status
+
+ISOLATION_LEVELS = ("read uncommitted", "read committed", "repeatable read", "serializable")
+
+
+class Lender(Protocol):
+    """Where a transaction gets its session and its time from."""
+
+    def checkout(self, deadline: Deadline) -> Session:
+        """Return a session that is idle and alive."""
+
+    def give_back(self, session: Session) -> None:
+        """Take it back: kept if it is clean, retired if not."""
+
+
+class _State(Enum):
+    NEW = "not begun"
+    OPEN = "open"
+    ENDED = "ended"
+
+
+class Transaction:
+    """One transaction on one session, from its first statement to its end.
+
+    Nothing is sent before the first statement, so one that runs none costs nothing.
+    """
+
+    def __init__(
+        self,
+        lender: Lender,
+        deadline: Deadline,
+        begin: bytes,
+        comment: bytes,
+        *,
+        rides: bool,
+    ) -> None:
+        self._lender = lender
+        self._deadline = deadline
+        self._begin = begin
+        self._comment = comment
+        self._rides = rides
+        self._state = _State.NEW
+        self._session: Session | None = None
+
+    def __repr__(self) -> str:
+        return f"<Transaction {self._state.value}>"
+
+    def run(self, sql: str, /, **params: Any) -> Result:
+        """Run one statement in the transaction, in one flight; BEGIN rides with the first."""
+        statement = statements.compile(sql)
+        return self._send(statement, [statement.values(params)])
+
+    def run_many(self, sql: str, rows: Iterable[Mapping[str, Any]], /) -> Result:
+        """Run one statement for each row of parameters, all in one flight.
+
+        Its `row_count` is the sum, and its rows are those of all of them in order. With no rows
+        nothing is sent.
+        """
+        statement = statements.compile(sql)
+        batch = [statement.values(row) for row in rows]
+        if not batch:
+            self._refuse_if_ended()
+            return Result((), [], 0)
+        return self._send(statement, batch)
+
+    def _refuse_if_ended(self) -> None:
+        if self._state is _State.ENDED:
+            raise TransactionEnded
+
+    def _send(self, statement: statements.Statement, batch: list[list[object]]) -> Result:
+        self._refuse_if_ended()
+        statements.refuse_unsafe(statement)
+        if statement.kind is statements.Kind.ALONE:
+            raise UnsafeStatement(
+                f"PostgreSQL does not run this in a transaction: use db.run({statement.sql!r})"
+            )
+        begin = None
+        if self._state is _State.NEW:
+            self._session = self._lender.checkout(self._deadline)
+            begin, self._state = self._begin, _State.OPEN
+        session = self._open_session()
+        if not begin and not session.whole:
+            raise ConnectionLost("the transaction's session was lost by an earlier statement")
+        text = statement.text + self._comment
+        reply = session.execute(text, batch, self._deadline, begin=begin, rides=self._rides)
+        return Result(reply.columns, reply.rows, reply.row_count)
+
+    def _open_session(self) -> Session:
+        if self._session is None:
+            raise TransactionEnded
+        return self._session
+
+    def commit(self) -> None:
+        """Commit what was sent. Called by the `with` block's end.
+
+        Raises OutcomeUnknown if the answer is lost, TransactionAborted if a statement's failure
+        was swallowed inside the transaction: nothing is committed then.
+        """
+        if self._state is not _State.OPEN:
+            self._end()
+            return
+        session = self._open_session()
+        try:
+            if not session.whole:
+                raise ConnectionLost("the transaction's session was lost by an earlier statement")
+            if session.status is not Status.TRANSACTION:
+                self.rollback()
+                raise TransactionAborted(sqlstate="25P02")
+            self._commit(session)
+        finally:
+            self._end()
+
+    def _commit(self, session: Session) -> None:
+        try:
+            reply = session.execute(b"commit" + self._comment, [()], self._deadline, rides=False)
+        except (ConnectionLost, DeadlineExceeded) as error:
+            if session.whole or (isinstance(error, ConnectionLost) and not error.may_have_run):
+                raise  # COMMIT was not sent, or was answered
+            raise outcome_unknown("COMMIT", error) from error
+        if reply.tag != b"COMMIT":
+            raise TransactionAborted(sqlstate="25P02")
+
+    def rollback(self) -> None:
+        """Roll back. Never raises: a session that cannot be rolled back is retired."""
+        session = self._session
+        try:
+            if session is not None and session.whole and session.status is not Status.IDLE:
+                session.execute(b"rollback", [()], self._deadline, rides=False)
+        except (BrokerError, OSError):
+            session = None  # not clean any more: give_back retires it
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        self._state = _State.ENDED
+        session, self._session = self._session, None
+        if session is not None:
+            self._lender.give_back(session)
+
+
+def begin_sql(*, read_only: bool, isolation: str | None) -> bytes:
+    """Return the BEGIN that asks for these; raises UsageError for a level there is not."""
+    sql = "begin"
+    if isolation is not None:
+        level = " ".join(isolation.lower().replace("_", " ").split())
+        if level not in ISOLATION_LEVELS:
+            raise UsageError(
+                f"isolation={isolation!r}: one of {', '.join(map(repr, ISOLATION_LEVELS))}"
+            )
+        sql += f" isolation level {level}"
+    if read_only:
+        sql += " read only"
+    return sql.encode()

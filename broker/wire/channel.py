@@ -1,0 +1,167 @@
+"""Bytes to and from one server: one buffer, and no wait that outlives the deadline."""
+
+from __future__ import annotations
+
+import math
+import selectors
+import socket
+from ssl import SSLWantReadError, SSLWantWriteError
+from time import monotonic
+
+from broker.deadline import Deadline
+from broker.errors import ConnectionLost, DeadlineExceeded
+
+RECEIVE_BYTES = 65536
+SEND_AT_ONCE_BYTES = 16384  # fits Linux's default send buffer (tcp_wmem), so it never blocks
+
+_WOULD_BLOCK = (BlockingIOError, InterruptedError, SSLWantReadError, SSLWantWriteError)
+
+
+class Channel:
+    """A connected socket, as the receive loop and pg8000 want it.
+
+    Every method raises ConnectionLost when the peer is gone and DeadlineExceeded when `deadline`
+    passes; after either, the channel is of no more use but to be closed.
+    """
+
+    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
+        self.socket = sock
+        self.buffer = b""
+        self.position = 0
+        self.settled = False
+        """Whether all that was sent has been answered. The receive loop sets it."""
+        self._until_s = deadline.at_s
+        self._outgoing: list[bytes] = []
+
+    def bound(self, deadline: Deadline) -> None:
+        """Let no flight from here on outlive `deadline`."""
+        self._until_s = deadline.at_s
+
+    def _set_timeout(self) -> None:
+        remaining_s = self._until_s - monotonic()
+        if remaining_s <= 0:
+            raise DeadlineExceeded
+        self.socket.settimeout(None if remaining_s == math.inf else remaining_s)
+
+    def send(self, data: bytes) -> None:
+        """Send all of it. The server may answer meanwhile: the answers are kept, so that neither
+        side ever waits for the other to read.
+
+        ConnectionLost from here says that nothing ran: the flight's Sync, which comes last and
+        commits, did not leave.
+        """
+        self._set_timeout()
+        self.settled = False
+        try:
+            if len(data) <= SEND_AT_ONCE_BYTES:
+                self.socket.sendall(data)
+            else:
+                self._send_and_receive(data)
+        except TimeoutError as error:
+            raise DeadlineExceeded from error
+        except OSError as error:
+            raise ConnectionLost(
+                f"the session ended before the statement was sent: {error}", may_have_run=False
+            ) from error
+
+    def _send_and_receive(self, data: bytes) -> None:
+        view = memoryview(data)
+        received = [self.buffer[self.position :]]
+        self.socket.settimeout(0)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.socket, selectors.EVENT_READ | selectors.EVENT_WRITE)
+            while view:
+                remaining_s = self._until_s - monotonic()
+                if remaining_s <= 0:
+                    raise DeadlineExceeded
+                events = selector.select(None if remaining_s == math.inf else remaining_s)
+                ready = events[0][1] if events else 0
+                if ready & selectors.EVENT_READ:
+                    received.append(self._receive_now())
+                if ready & selectors.EVENT_WRITE:
+                    view = view[self._send_now(view[:RECEIVE_BYTES]) :]
+        self.buffer, self.position = b"".join(received), 0
+        self._set_timeout()
+
+    def _send_now(self, view: memoryview) -> int:
+        try:
+            return self.socket.send(view)
+        except _WOULD_BLOCK:
+            return 0
+
+    def _receive_now(self) -> bytes:
+        """Return what has come; b"" where TLS needs more to decrypt it."""
+        try:
+            data = self.socket.recv(RECEIVE_BYTES)
+        except _WOULD_BLOCK:
+            return b""
+        if not data:
+            raise ConnectionLost(
+                "the server closed the session before the statement was sent", may_have_run=False
+            )
+        return data
+
+    def fill(self, need: int = 1) -> None:
+        """Receive `need` more bytes at the least, and move what is unread to the buffer's start."""
+        chunks = [self.buffer[self.position :]] if self.position < len(self.buffer) else []
+        while need > 0:
+            chunk = self._receive(need)
+            chunks.append(chunk)
+            need -= len(chunk)
+        self.buffer = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        self.position = 0
+
+    def _receive(self, need: int) -> bytes:
+        try:
+            data = self.socket.recv(max(need, RECEIVE_BYTES))
+            if need > len(data):  # the next wait gets what is left, not the whole again
+                self._set_timeout()
+        except TimeoutError as error:
+            raise DeadlineExceeded from error
+        except OSError as error:
+            raise ConnectionLost(f"the session ended: {error}") from error
+        if not data:
+            raise ConnectionLost("the server closed the session")
+        return data
+
+    def look(self) -> bool:
+        """Take in what has already come, without waiting; tell whether the peer is still there."""
+        self.socket.settimeout(0)
+        try:
+            while data := self.socket.recv(RECEIVE_BYTES):
+                self.buffer = self.buffer[self.position :] + data
+                self.position = 0
+        except _WOULD_BLOCK:
+            return True
+        except OSError:
+            return False
+        return False
+
+    # The face of the file object that pg8000 makes of its socket.
+
+    def makefile(self, mode: str) -> Channel:  # noqa: ARG002  pg8000 asks for "rwb"
+        """Return the channel itself: it buffers already."""
+        return self
+
+    def read(self, size: int) -> bytes:
+        """Return exactly `size` bytes."""
+        missing = self.position + size - len(self.buffer)
+        if missing > 0:
+            self.fill(missing)
+        start = self.position
+        self.position += size
+        return self.buffer[start : self.position]
+
+    def write(self, data: bytes) -> None:
+        """Keep it for the next flush."""
+        self._outgoing.append(bytes(data))
+
+    def flush(self) -> None:
+        """Send what was written."""
+        data = b"".join(self._outgoing)
+        self._outgoing.clear()
+        self.send(data)
+
+    def close(self) -> None:
+        """Close the socket; the server sees the end of it."""
+        self.socket.close()

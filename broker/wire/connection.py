@@ -1,0 +1,276 @@
+"""pg8000's connection, made single-flight: one write, then one read until ReadyForQuery.
+
+pg8000 sends Parse, Bind and Execute each with a Sync of its own, and a transaction pooler may
+hand the server connection to somebody else at every Sync: with parameters, in autocommit, it
+then runs another client's statement and returns that client's rows (FACTS 1). Here they leave
+in one write with one Sync, and the answer is read from one buffer.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from struct import Struct
+from typing import Any, NamedTuple
+
+from pg8000 import native
+from pg8000.converters import make_params
+from pg8000.core import Context
+from pg8000.exceptions import InterfaceError
+
+from broker.deadline import Deadline
+from broker.errors import BrokerError, ConnectionLost, ProtocolError, UsageError
+from broker.wire import decode, encode, translate
+from broker.wire.channel import Channel
+
+HEADER = Struct("!ci").unpack_from
+HEADER_BYTES = 5
+_SMALLEST = 4  # a message's length counts itself
+_CELL_LENGTH = Struct("!i").unpack_from
+_DESCRIPTIONS_KEPT = 256  # distinct row descriptions remembered in a session
+_SILENT = frozenset((b"1", b"2", b"3", b"n", b"t", b"s", b"I"))  # say nothing we need to know
+_UNASKED = frozenset((b"N", b"S", b"A", b"E"))  # may come with no statement under way
+
+
+class Answer(Context):  # type: ignore[misc]  # pg8000 has no types
+    """What the receive loop fills in for a flight of ours."""
+
+    def __init__(self, preludes: int = 0) -> None:
+        super().__init__(None)
+        self.preludes = preludes  # statements ahead of the one whose answer is wanted
+        self.names: tuple[str, ...] = ()
+        self.tag = b""
+        self.in_force: bytes | None = None  # first cell of a prelude's row
+
+
+class _Description(NamedTuple):
+    columns: list[dict[str, Any]]
+    converters: list[decode.Converter]
+    names: tuple[str, ...]
+
+
+class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no types
+    """A pg8000.native connection on a channel: the same calls and results, in single flights.
+
+    One thread at a time: a second one gets UsageError, never an answer that is not its own.
+    """
+
+    def __init__(self, channel: Channel, **options: Any) -> None:
+        """Start up on a connected channel; the errors are pg8000's and the channel's own."""
+        self._started = False  # until then pg8000 raises the server's errors itself
+        self._channel = channel
+        self._usock: Any = channel
+        self._owner = threading.Lock()
+        self._descriptions: dict[bytes, _Description] = {}
+        super().__init__(sock=channel, ssl_context=False, **options)
+        self._transaction_status = b"I"  # pg8000 forgets what the server said at start-up
+        self._started = True
+        channel.settled = True
+
+    @property
+    def whole(self) -> bool:
+        """Whether every flight so far was answered to its end; if not, it must be retired."""
+        return self._usock is not None and self._channel.settled
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether a thread is in the middle of a flight."""
+        return self._owner.locked()
+
+    def _fly(self, data: bytes, context: Context, deadline: Deadline | None = None) -> None:
+        """Write it all, then read until ReadyForQuery."""
+        if not self._owner.acquire(blocking=False):
+            raise UsageError(f"{self!r} is in use by another thread: give each its own")
+        try:
+            if not self.whole:
+                raise ConnectionLost("the session was closed before", may_have_run=False)
+            if deadline is not None:
+                self._channel.bound(deadline)
+            try:
+                self._channel.send(data)
+            except ConnectionLost as lost:
+                raise self._parting_error() or lost from lost
+            self.handle_messages(context)
+        finally:
+            self._owner.release()
+
+    def handle_messages(self, context: Context) -> None:
+        """Read until ReadyForQuery; then raise what the server refused, if it did."""
+        channel = self._channel
+        columns: list[decode.Column] = [[] for _ in context.columns or ()]
+        while True:
+            buffer, position = channel.buffer, channel.position
+            missing = position + HEADER_BYTES - len(buffer)
+            if missing > 0:
+                channel.fill(missing)
+                continue
+            code, size = HEADER(buffer, position)
+            if code == b"D" and columns:
+                channel.position = decode.gather(buffer, position, columns)
+                if channel.position > position:
+                    continue
+            if size < _SMALLEST:
+                raise ProtocolError(f"the server sent a message of impossible length {size}")
+            end = position + 1 + size
+            if end > len(buffer):
+                channel.fill(end - len(buffer))
+                continue
+            channel.position = end
+            if code in _SILENT:
+                continue
+            data = buffer[position + HEADER_BYTES : end]
+            if code == b"T":
+                self._take_rows(context, columns)
+                columns = self._describe(context, data)
+            elif code == b"Z":
+                self._transaction_status = data
+                break
+            else:
+                self._handle(code, data, context)
+        channel.settled = True
+        self._take_rows(context, columns)
+        if context.error is not None:
+            raise context.error
+
+    def _handle(self, code: bytes, data: bytes, context: Context) -> None:
+        """Take one message that is neither a described row nor the flight's end."""
+        if code == b"C":
+            self.handle_COMMAND_COMPLETE(data, context)
+        elif code == b"D":
+            self.handle_DATA_ROW(data, context)
+        else:
+            handler = self.message_types.get(code)
+            if handler is None:
+                raise ProtocolError(f"the server sent a message of unknown type {code!r}")
+            handler(data, context)
+
+    def handle_ERROR_RESPONSE(self, data: bytes, context: Context) -> None:
+        """Keep the error for the flight's end, or raise it where it is the session's end."""
+        super().handle_ERROR_RESPONSE(data, context)
+        fields = context.error.args[0]
+        if self._started and translate.is_fatal(fields):
+            raise translate.session_ended(fields)
+
+    def handle_COMMAND_COMPLETE(self, data: bytes, context: Context) -> None:
+        """Count the statement's rows, unless it went ahead of the one that is wanted."""
+        if not isinstance(context, Answer):
+            super().handle_COMMAND_COMPLETE(data, context)
+        elif context.preludes:
+            context.preludes -= 1
+        else:
+            context.tag = data[:-1]
+            count = context.tag.rpartition(b" ")[2]
+            if count.isdigit():
+                context.row_count = max(context.row_count, 0) + int(count)
+
+    def handle_DATA_ROW(self, data: bytes, context: Context) -> None:
+        """Take a row that was not described: a prelude's, or one of no columns at all."""
+        if isinstance(context, Answer) and context.preludes:
+            (length,) = _CELL_LENGTH(data, 2)
+            context.in_force = data[6 : 6 + length]
+        elif context.columns == []:
+            context.rows.append([])
+        else:
+            raise ProtocolError("the server sent a row that it had not described")
+
+    def handle_COPY_IN_RESPONSE(self, data: bytes, context: Context) -> None:
+        """Send the stream, or fail the COPY where there is none."""
+        if context.stream is None:
+            self._channel.send(encode.copy_fail(b"no stream was given for it") + encode.SYNC)
+        else:
+            super().handle_COPY_IN_RESPONSE(data, context)
+
+    def handle_COPY_OUT_RESPONSE(self, data: bytes, context: Context) -> None:
+        """Write to the stream, or drop what comes where there is none."""
+        if context.stream is None:
+            context.error = InterfaceError("COPY TO STDOUT needs a stream")
+            context.stream_write = len  # takes the data, keeps nothing
+        else:
+            super().handle_COPY_OUT_RESPONSE(data, context)
+
+    def _describe(self, context: Context, data: bytes) -> list[decode.Column]:
+        """Take a RowDescription; return a list to gather each column's cells in."""
+        known = self._descriptions.get(data)
+        if known is None:
+            super().handle_ROW_DESCRIPTION(data, context)
+            names = tuple(column["name"] for column in context.columns)
+            known = _Description(context.columns, context.input_funcs, names)
+            if len(self._descriptions) >= _DESCRIPTIONS_KEPT:
+                self._descriptions.clear()
+            self._descriptions[data] = known
+        context.columns, context.input_funcs = known.columns, known.converters
+        if isinstance(context, Answer):
+            context.names = known.names
+        if context.rows is None:
+            context.rows = []
+        return [[] for _ in known.columns]
+
+    def _take_rows(self, context: Context, columns: list[decode.Column]) -> None:
+        """Convert what was gathered, and forget it if the statement failed."""
+        if columns and columns[0] and context.error is None:
+            context.rows += decode.rows(columns, context.input_funcs, self._client_encoding)
+
+    def register_in_adapter(self, oid: int, in_func: decode.Converter) -> None:
+        """Convert this type with `in_func` from here on."""
+        super().register_in_adapter(oid, in_func)
+        self._descriptions.clear()
+
+    # What pg8000.native and pg8000.dbapi call, in one flight each.
+
+    def execute_simple(self, statement: str) -> Context:
+        """Run one or more statements without parameters, as the simple protocol does."""
+        context = Context(statement)
+        self._fly(encode.query(statement.encode(self._client_encoding)), context)
+        return context
+
+    def execute_unnamed(
+        self,
+        statement: str,
+        vals: Sequence[object] = (),
+        oids: Sequence[int] = (),
+        stream: object = None,
+    ) -> Context:
+        """Run one statement with parameters."""
+        context = Context(statement, stream=stream)
+        parse = encode.parse(statement.encode(self._client_encoding), encode.parameter_types(oids))
+        bind = encode.bind(make_params(self.py_types, vals), self._client_encoding)
+        data = (parse, bind, encode.DESCRIBE_PORTAL, encode.EXECUTE, encode.SYNC)
+        self._fly(b"".join(data), context)
+        return context
+
+    def handle_AUTHENTICATION_REQUEST(self, data: bytes, context: Context) -> None:
+        """Answer as pg8000 does; it looks for TLS's channel binding in the bare socket."""
+        self._usock = self._channel.socket
+        try:
+            super().handle_AUTHENTICATION_REQUEST(data, context)
+        finally:
+            self._usock = self._channel
+
+    def _parting_error(self) -> BrokerError | None:
+        """Return the error with which the server ended the session, if it can still be read."""
+        self._channel.look()
+        try:
+            self.take_unasked()
+        except ConnectionLost as lost:
+            lost.may_have_run = False  # it was said before the statement was sent
+            return lost
+        return None
+
+    def take_unasked(self) -> None:
+        """Take the messages that came with no flight under way.
+
+        Raises ConnectionLost for the server's last words, ProtocolError for what cannot be.
+        """
+        channel, context = self._channel, Context(None)
+        while len(channel.buffer) - channel.position >= HEADER_BYTES:
+            code, size = HEADER(channel.buffer, channel.position)
+            end = channel.position + 1 + size
+            if end > len(channel.buffer):
+                return
+            if code not in _UNASKED:
+                raise ProtocolError(f"the server sent {code!r} with no statement under way")
+            data = channel.buffer[channel.position + HEADER_BYTES : end]
+            channel.position = end
+            self.message_types[code](data, context)
+            if context.error is not None:
+                raise translate.session_ended(context.error.args[0])

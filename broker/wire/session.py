@@ -1,0 +1,194 @@
+"""A session: one server connection, its statements bounded by the deadline."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import socket
+import threading
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any, NamedTuple
+
+from pg8000.converters import PG_TYPES, PY_TYPES, make_params
+from pg8000.exceptions import DatabaseError
+
+from broker import bound
+from broker.deadline import Deadline, Instant
+from broker.errors import (
+    BrokerError,
+    ConnectionLost,
+    DeadlineExceeded,
+    ParameterError,
+    ProtocolError,
+)
+from broker.wire import encode, translate
+from broker.wire.channel import Channel
+from broker.wire.connection import Answer, SingleFlight
+
+_TERMINATE = b"X\0\0\0\x04"
+_ids = itertools.count(1)
+
+
+class Status(Enum):
+    """Where a session stands, as ReadyForQuery tells it."""
+
+    IDLE = b"I"
+    TRANSACTION = b"T"
+    FAILED = b"E"
+
+
+class Sighting(NamedTuple):
+    """What a look at an idle session's socket saw."""
+
+    alive: bool
+    sqlstate: str | None = None
+    message: str | None = None
+
+
+class Reply(NamedTuple):
+    """What the server answered to a flight's last statement."""
+
+    columns: tuple[str, ...]
+    rows: list[list[Any]]
+    row_count: int
+    """Rows returned or changed, over the whole batch; -1 where the server counts none."""
+    tag: bytes
+    """The command tag, such as b"INSERT 0 1"."""
+
+
+class Session(SingleFlight):
+    """A server connection that the pool keeps, and what it needs to know of it."""
+
+    def __init__(self, channel: Channel, opened_at: Instant, **options: Any) -> None:
+        """Start up on a connected channel; the errors are pg8000's and the channel's own."""
+        self.number = next(_ids)
+        self.opened_at = self.last_used = opened_at
+        self._limit_ms: int | None = None  # statement_timeout outside of transactions, once known
+        self._bound_ms: int | None = None  # what rode in the transaction that is open
+        super().__init__(channel, **options)
+
+    def __repr__(self) -> str:
+        state = self.status.name.lower() if self.whole else "unusable"
+        return f"<Session {self.number} {state}>"
+
+    @property
+    def status(self) -> Status:
+        """Where the session stands after its last flight."""
+        return Status(self._transaction_status)
+
+    @property
+    def clean(self) -> bool:
+        """Whether the next user would find it as if new: whole, and in no transaction."""
+        return self.whole and self._transaction_status == b"I"
+
+    def execute(
+        self,
+        text: bytes,
+        batch: Sequence[Sequence[object]],
+        deadline: Deadline,
+        *,
+        begin: bytes | None = None,
+        rides: bool = True,
+    ) -> Reply:
+        """Run a statement once for each list of parameters in `batch`, all in one flight.
+
+        `begin` starts a transaction ahead of it. With `rides`, the deadline goes along as
+        statement_timeout where the rule in broker.bound asks for it.
+
+        Raises StatementError if the server refuses it: the session is then as usable as before.
+        After ConnectionLost, ProtocolError, or DeadlineExceeded on our side it is not `whole`,
+        and the statement may have run. ParameterError and UsageError send nothing.
+        """
+        prelude = [encode.unaccompanied(begin)] if begin else []
+        bound_ms = None
+        if rides:
+            in_force_ms = self._limit_ms if self._bound_ms is None else self._bound_ms
+            bound_ms = bound.riding_ms(deadline.remaining_s(), in_force_ms)
+            if bound_ms is not None:
+                sql = bound.riding_sql(bound_ms, learn=self._limit_ms is None)
+                prelude.append(encode.unaccompanied(sql))
+        answer = Answer(len(prelude))
+        data = b"".join((*prelude, encode.parse(text), *self._executions(batch), encode.SYNC))
+        try:
+            self._fly(data, answer, deadline)
+        except DatabaseError as error:
+            raise self._refusal(error.args[0], deadline) from error
+        finally:
+            self._learn(answer.in_force, bound_ms)
+        return Reply(answer.names, answer.rows or [], answer.row_count, answer.tag)
+
+    def _executions(self, batch: Sequence[Sequence[object]]) -> list[bytes]:
+        """Return Bind and Execute for each list of parameters; only the first is described, since
+        the same statement has the same columns every time.
+        """
+        messages: list[bytes] = []
+        describe = encode.DESCRIBE_PORTAL
+        py_types, encoding = self.py_types, self._client_encoding
+        try:
+            for values in batch:
+                rendered = make_params(py_types, values) if values else ()
+                messages += (encode.bind(rendered, encoding), describe, encode.EXECUTE)
+                describe = b""
+        except Exception as error:  # whatever a value's own __str__ or adapter raises
+            raise ParameterError(f"a parameter cannot be sent: {error}") from error
+        return messages
+
+    def _learn(self, in_force: bytes | None, bound_ms: int | None) -> None:
+        if in_force is not None and self._limit_ms is None:
+            self._limit_ms = bound.milliseconds(in_force.decode())
+        if self._transaction_status == b"I":
+            self._bound_ms = None
+        elif bound_ms is not None:
+            self._bound_ms = bound_ms
+
+    @staticmethod
+    def _refusal(fields: translate.Fields, deadline: Deadline) -> BrokerError:
+        lead_s = (bound.LEAD_MS + 5) / 1000  # 5 ms: rounding of the server's timer
+        if fields.get("C") == translate.CANCELED and deadline.remaining_s() <= lead_s:
+            return DeadlineExceeded(sqlstate=translate.CANCELED)
+        return translate.statement_error(fields)
+
+    def bound(self, deadline: Deadline) -> None:
+        """Let no flight from here on outlive `deadline`, those of pg8000's own calls included."""
+        self._channel.bound(deadline)
+
+    def look(self) -> Sighting:
+        """Look at the socket of the idle session, without waiting and without a round trip."""
+        alive = self._channel.look()
+        try:
+            self.take_unasked()
+        except ConnectionLost as lost:
+            return Sighting(False, lost.sqlstate, lost.args[0])
+        except ProtocolError as error:
+            return Sighting(False, None, error.args[0])
+        return Sighting(alive, None, None if alive else "the server closed the session")
+
+    def renew(self) -> None:
+        """Forget what the last user registered on it."""
+        self.pg_types.clear()
+        self.pg_types.update(PG_TYPES)
+        self.py_types = dict(PY_TYPES)
+        self._descriptions.clear()
+
+    def close(self) -> None:
+        """End the session. Never waits and never fails: there is nobody left to tell."""
+        if self._usock is None:
+            return
+        self._usock = None
+        sock = self._channel.socket
+        with contextlib.suppress(OSError, ValueError):
+            if self._channel.settled:
+                sock.settimeout(0)
+                sock.send(_TERMINATE)
+        with contextlib.suppress(OSError):
+            if self.in_flight:  # wakes the thread that waits in it
+                sock.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            self._channel.close()
+
+    def abandon(self) -> None:
+        """Let go of the session without a word to the server: it belongs to a parent process."""
+        self._channel.settled = False
+        self._owner = threading.Lock()
+        self.close()

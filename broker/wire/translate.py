@@ -1,0 +1,83 @@
+"""The server's and pg8000's errors, as ours. The one place that matches message text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from broker.errors import (
+    AuthenticationFailed,
+    BrokerError,
+    ConnectError,
+    ConnectionLost,
+    IntegrityError,
+    SerializationFailure,
+    ServerUnavailable,
+    StatementCanceled,
+    StatementError,
+    TooManyConnections,
+)
+
+Fields = Mapping[str, str]
+"""An ErrorResponse: field letter → text. C is the SQLSTATE, M the message, V the severity."""
+
+# PgBouncer reports all of its own refusals as 08P01, so here, and only here, text decides.
+_POOLER_IS_FULL = ("no more connections allowed", "query_wait_timeout")
+
+# The server ended the session while it waited for a statement: what was sent was never read.
+_ENDED_WHILE_IDLE = frozenset({"57P05", "25P03"})
+
+TOO_MANY_CONNECTIONS = "53300"
+CANCELED = "57014"
+_STARTING_OR_STOPPING = frozenset({"57P01", "57P02", "57P03"})
+_AUTHENTICATION = frozenset({"28000", "28P01"})
+
+
+def is_fatal(fields: Fields) -> bool:
+    """Tell whether the session ends with this error."""
+    return (fields.get("V") or fields.get("S")) in ("FATAL", "PANIC")
+
+
+def statement_error(fields: Fields) -> StatementError:
+    """Return the error of a statement that the server refused, the session being intact."""
+    sqlstate = fields.get("C", "")
+    kind = StatementError
+    if sqlstate.startswith("23"):
+        kind = IntegrityError
+    elif sqlstate in ("40001", "40P01"):
+        kind = SerializationFailure
+    elif sqlstate == CANCELED:
+        kind = StatementCanceled
+    message = fields.get("M", "the server gave no message")
+    extra = "".join(f" ({fields[letter]})" for letter in "DH" if letter in fields)
+    return kind(message + extra, sqlstate=sqlstate, fields=fields)
+
+
+def session_ended(fields: Fields) -> ConnectionLost:
+    """Return the error of a session that the server or the pooler ended, and said why."""
+    return ConnectionLost(
+        f"the server ended the session: {fields.get('M', 'no message')}",
+        sqlstate=fields.get("C"),
+        may_have_run=not _nothing_ran(fields),
+    )
+
+
+def _nothing_ran(fields: Fields) -> bool:
+    """Tell whether a session that ended with this error surely ran nothing of the last flight."""
+    sqlstate, message = fields.get("C", ""), fields.get("M", "")
+    return sqlstate in _ENDED_WHILE_IDLE or (
+        sqlstate == "08P01" and message.startswith(_POOLER_IS_FULL)
+    )
+
+
+def connect_error(fields: Fields) -> BrokerError:
+    """Return the error of a connection attempt that the server or the pooler refused."""
+    sqlstate, message = fields.get("C", ""), fields.get("M", "no message")
+    if sqlstate == TOO_MANY_CONNECTIONS or (
+        sqlstate == "08P01" and message.startswith(_POOLER_IS_FULL)
+    ):
+        return TooManyConnections(message, sqlstate=sqlstate)
+    if sqlstate in _STARTING_OR_STOPPING:
+        return ServerUnavailable(message, sqlstate=sqlstate)
+    if sqlstate in _AUTHENTICATION:
+        return AuthenticationFailed(message, sqlstate=sqlstate)
+    return ConnectError(message, sqlstate=sqlstate)
