@@ -18,7 +18,7 @@ LEAD_MS = 50  # the server stops before the client gives up, so that its answer 
 MAX_MS = 2_147_483_647  # statement_timeout is an int4
 
 _UNIT_MS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
-_SETTING = re.compile(r"(\d+)(ms|s|min|h|d)?")
+_SETTING = r"(\d+)(ms|s|min|h|d)?"
 
 
 def riding_ms(remaining_s: float, in_force_ms: int | None) -> int | None:
@@ -42,7 +42,7 @@ def riding_sql(bound_ms: int, *, learn: bool) -> bytes:
 
 def milliseconds(setting: str) -> int:
     """Return PostgreSQL's rendering of a time setting, such as 0, 1500ms or 30s, in ms."""
-    match = _SETTING.fullmatch(setting)
+    match = re.fullmatch(_SETTING, setting)
     if not match:
         raise ValueError(f"{setting!r} is not a time that PostgreSQL renders")
     return int(match[1]) * _UNIT_MS[match[2] or "ms"]

@@ -56,6 +56,7 @@ class Broker:
         rng: random.Random | None = None,
     ) -> None:
         rng = rng or random.Random()  # noqa: S311  jitter, not cryptography
+        statements.warm_up()
         self.settings = settings
         self.recorder = Recorder()
         self._clock = clock

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from broker.deadline import Clock, Deadline
 
-_PLAIN = re.compile(r"[\w.~-]+")  # what needs no quoting; Lambda's request ids are of this kind
 
-
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(NamedTuple):
     """One invocation, as the broker needs it."""
 
     deadline: Deadline
@@ -38,5 +33,4 @@ def comment_of(request_id: str) -> bytes:
     """Return the request id as a SQLCommenter comment (google.github.io/sqlcommenter/spec)."""
     if not request_id:
         return b""
-    text = request_id if _PLAIN.fullmatch(request_id) else quote(request_id, safe="")
-    return f" /*request_id='{text}'*/".encode()
+    return f" /*request_id='{quote(request_id, safe='')}'*/".encode()

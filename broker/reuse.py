@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from broker.deadline import Instant
 
@@ -39,8 +39,7 @@ class Reason(Enum):
     """The broker was closed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What to do, why, and the seconds that decided it."""
 
     action: Action
@@ -49,8 +48,7 @@ class Verdict:
     limit_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """For how long a session may be trusted. All in seconds.
 
     `idle_timeout_s` must stay below every idle limit on the way: NLB's 350 s, the pooler's and

@@ -5,12 +5,11 @@ Both are worked out once for each distinct statement and kept.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import NamedTuple
 
 from broker.errors import ParameterError, UnsafeStatement
 
@@ -30,8 +29,7 @@ class Kind(Enum):
     """Turns the session over to COPY's own protocol."""
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """One distinct SQL text, ready to be sent."""
 
     sql: str
@@ -58,6 +56,8 @@ class Statement:
             said.append(f"the statement needs {_listed(missing)}, which was not given")
         if extra:
             said.append(f"{_listed(extra)} was given, but the statement has no such parameter")
+            import difflib  # late for its weight
+
             near = difflib.get_close_matches(extra[0], missing or self.names, n=1)
             if near:
                 said.append(f"did you mean {near[0]}=…?")
@@ -69,8 +69,7 @@ def _listed(names: list[str]) -> str:
 
 
 # What may hide a colon from us, first; then what is a parameter. (PostgreSQL manual, 4.1)
-_TOKEN = re.compile(
-    r"""
+_TOKEN = r"""
       (?P<quiet>
           [eE]'(?:[^'\\]|\\.|'')*(?:'|\Z)       # E'…' with backslash escapes
         | '(?:[^']|'')*(?:'|\Z)                 # '…'
@@ -84,25 +83,31 @@ _TOKEN = re.compile(
       )
     | :(?P<name>[^\W\d]\w*)
     | (?P<number>\$\d+)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-_COMMENT_EDGE = re.compile(r"/\*|\*/")
-_LEADING = re.compile(r"(?:\s+|--[^\n]*(?:\n|\Z)|;|\()+")
-
-_CONTROL = re.compile(
+    """
+_COMMENT_EDGE = r"/\*|\*/"
+_LEADING = r"[\s;(]+"
+_CONTROL = (
     r"(begin|start\s+transaction|commit|end|abort|prepare\s+transaction"
-    r"|rollback(?!(\s+(work|transaction))?\s+to\b))\b",
-    re.IGNORECASE,
+    r"|rollback(?!(\s+(work|transaction))?\s+to\b))\b"
 )
 # Statements that call PreventInTransactionBlock(), or that may commit by themselves.
-_ALONE = re.compile(
+_ALONE = (
     r"(vacuum|call|do|discard|cluster|checkpoint|reindex|alter\s+system"
     r"|(create|drop|alter)\s+(database|tablespace|subscription))\b"
-    r"|(create|drop|alter|refresh)\b.*\bconcurrently\b",
-    re.IGNORECASE | re.DOTALL,
+    r"|(create|drop|alter|refresh)\b.*\bconcurrently\b"
 )
-_COPY = re.compile(r"copy\b.*\b(from\s+stdin|to\s+stdout)\b", re.IGNORECASE | re.DOTALL)
+_COPY = r"copy\b.*\b(from\s+stdin|to\s+stdout)\b"
+
+
+@cache
+def pattern(text: str) -> re.Pattern[str]:
+    """Return the pattern, compiled once, at its first use."""
+    return re.compile(text, re.VERBOSE | re.DOTALL if text is _TOKEN else re.DOTALL | re.IGNORECASE)
+
+
+def warm_up() -> None:
+    """Compile what every statement needs: 2 ms, for a Broker's creation and not for import."""
+    compile("select :warm_up")
 
 
 @lru_cache(maxsize=CACHED_STATEMENTS)
@@ -111,8 +116,8 @@ def compile(sql: str) -> Statement:
     output: list[str] = []
     bare: list[str] = []  # the text without comments, strings and quoted names
     names: dict[str, int] = {}
-    position = 0
-    while match := _TOKEN.search(sql, position):
+    search, position = pattern(_TOKEN).search, 0
+    while match := search(sql, position):
         between = sql[position : match.start()]
         position = match.end()
         if name := match["name"]:
@@ -140,7 +145,7 @@ def _end_of_quiet(sql: str, match: re.Match[str]) -> int:
     token = match["quiet"]
     if token == "/*":
         depth, end = 1, match.end()
-        while depth and (edge := _COMMENT_EDGE.search(sql, end)):
+        while depth and (edge := pattern(_COMMENT_EDGE).search(sql, end)):
             depth += 1 if edge[0] == "/*" else -1
             end = edge.end()
         return len(sql) if depth else end
@@ -151,10 +156,10 @@ def _end_of_quiet(sql: str, match: re.Match[str]) -> int:
 
 
 def _kind(bare: str) -> Kind:
-    start = _LEADING.match(bare)
+    start = pattern(_LEADING).match(bare)
     at = start.end() if start else 0
-    for kind, pattern in ((Kind.CONTROL, _CONTROL), (Kind.COPY, _COPY), (Kind.ALONE, _ALONE)):
-        if pattern.match(bare, at):
+    for kind, text in ((Kind.CONTROL, _CONTROL), (Kind.COPY, _COPY), (Kind.ALONE, _ALONE)):
+        if pattern(text).match(bare, at):
             return kind
     return Kind.ORDINARY
 

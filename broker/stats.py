@@ -5,15 +5,14 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from broker.reuse import Reason
 
 TIMINGS_KEPT = 100  # EMF's limit of values in one metric; more in one invocation are dropped
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
+class Stats(NamedTuple):
     """This environment's counts since its broker was created, and its sessions now."""
 
     sessions_open: int
@@ -28,14 +27,14 @@ class Stats:
     leaks: int
 
 
-@dataclass(slots=True)
 class Tally:
     """Counts and timings of one stretch of time."""
 
-    counts: Counter[str]
-    replaced: Counter[Reason]
-    connect_ms: list[float]
-    checkout_wait_ms: list[float]
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.replaced: Counter[Reason] = Counter()
+        self.connect_ms: list[float] = []
+        self.checkout_wait_ms: list[float] = []
 
 
 class Recorder:
@@ -45,7 +44,7 @@ class Recorder:
         self._lock = threading.Lock()
         self._total: Counter[str] = Counter()
         self._total_replaced: Counter[Reason] = Counter()
-        self._tally = _new_tally()
+        self._tally = Tally()
 
     def count(self, what: str) -> None:
         """Count one more of it."""
@@ -74,7 +73,7 @@ class Recorder:
     def take(self) -> Tally:
         """Return what was counted since the last take, and begin anew."""
         with self._lock:
-            taken, self._tally = self._tally, _new_tally()
+            taken, self._tally = self._tally, Tally()
         return taken
 
     def stats(self, *, sessions_open: int, sessions_idle: int) -> Stats:
@@ -92,10 +91,6 @@ class Recorder:
             transaction_retries=total["transaction_retries"],
             leaks=total["leaks"],
         )
-
-
-def _new_tally() -> Tally:
-    return Tally(Counter(), Counter(), [], [])
 
 
 def _keep(timings: list[float], value: float) -> None:

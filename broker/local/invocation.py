@@ -49,8 +49,9 @@ class FunctionError:
     @classmethod
     def exited(cls, request_id: str, status: int) -> FunctionError:
         """Say that the process ended; a negative status is the signal that ended it."""
-        signalled = f"signal: {(signal.strsignal(-status) or str(-status)).lower()}"
-        how = signalled if status < 0 else f"exit status {status}"
+        how = f"exit status {status}"
+        if status < 0:
+            how = f"signal: {signal.strsignal(-status) or -status}".lower()
         message = f"RequestId: {request_id} Error: Runtime exited with error: {how}"
         return cls("Runtime.ExitError", message)
 

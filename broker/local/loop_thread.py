@@ -67,7 +67,8 @@ class LoopThread:
         unfinished = asyncio.all_tasks(self._loop)
         for task in unfinished:
             task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*unfinished, return_exceptions=True))
+        if unfinished:
+            self._loop.run_until_complete(asyncio.wait(unfinished))
         self._loop.close()
 
     def _check(self) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any
 
 from pg8000 import native
 from pg8000.converters import make_params
@@ -43,10 +43,8 @@ class Answer(Context):  # type: ignore[misc]  # pg8000 has no types
         self.in_force: bytes | None = None  # first cell of a prelude's row
 
 
-class _Description(NamedTuple):
-    columns: list[dict[str, Any]]
-    converters: list[decode.Converter]
-    names: tuple[str, ...]
+_Description = tuple[list[dict[str, Any]], list[decode.Converter], tuple[str, ...]]
+"""The columns as pg8000 describes them, their converters, and their names."""
 
 
 class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no types
@@ -194,16 +192,16 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
         if known is None:
             super().handle_ROW_DESCRIPTION(data, context)
             names = tuple(column["name"] for column in context.columns)
-            known = _Description(context.columns, context.input_funcs, names)
+            known = context.columns, context.input_funcs, names
             if len(self._descriptions) >= _DESCRIPTIONS_KEPT:
                 self._descriptions.clear()
             self._descriptions[data] = known
-        context.columns, context.input_funcs = known.columns, known.converters
+        context.columns, context.input_funcs, names = known
         if isinstance(context, Answer):
-            context.names = known.names
+            context.names = names
         if context.rows is None:
             context.rows = []
-        return [[] for _ in known.columns]
+        return [[] for _ in context.columns]
 
     def _take_rows(self, context: Context, columns: list[decode.Column]) -> None:
         """Convert what was gathered, and forget it if the statement failed."""
