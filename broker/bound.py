@@ -34,10 +34,18 @@ def riding_ms(remaining_s: float, in_force_ms: int | None) -> int | None:
     return max(1, int(remaining_ms) - LEAD_MS)
 
 
-def riding_sql(bound_ms: int, *, learn: bool) -> bytes:
-    """Return the statement that rides; with `learn` its first column is what was in force."""
-    first = b"current_setting('statement_timeout')," if learn else b""
-    return b"select %bset_config('statement_timeout','%d',true)" % (first, bound_ms)
+def riding_sql(bound_ms: int, *, known: bool) -> bytes:
+    """Return the statement that rides.
+
+    Where it is not `known` what is in force, it is the first column, and a lower one is kept.
+    """
+    if known:
+        return b"select set_config('statement_timeout','%d',true)" % bound_ms
+    return (
+        b"select current_setting('statement_timeout'),set_config('statement_timeout',"
+        b"least(nullif(extract(epoch from current_setting('statement_timeout')::interval)*1000,0)"
+        b",%d)::int::text,true)" % bound_ms
+    )
 
 
 def milliseconds(setting: str) -> int:

@@ -99,7 +99,7 @@ class TlsFailed(ConnectError):
 
 
 class DeadlineExceeded(BrokerError):
-    """The deadline passed. What was running is stopped by the server; the session is not kept.
+    """The deadline passed, and nothing of the statement was kept.
 
     The deadline is what the invocation has left, minus BROKER_MARGIN_S, or BROKER_TIMEOUT_S
     outside of one: make the statement faster, or raise the function's timeout.

@@ -96,21 +96,20 @@ class Transaction:
             raise UnsafeStatement(
                 f"PostgreSQL does not run this in a transaction: use db.run({statement.sql!r})"
             )
-        begin = None
-        if self._state is _State.NEW:
+        if self._session is None:
             self._session = self._lender.checkout(self._deadline)
-            begin, self._state = self._begin, _State.OPEN
-        session = self._open_session()
-        if not begin and not session.whole:
-            raise ConnectionLost("the transaction's session was lost by an earlier statement")
+            self._state = _State.OPEN
+        session = self._session
+        self._refuse_if_lost(session)
+        begin = self._begin if session.status is Status.IDLE else None
         text = statement.text + self._comment
         reply = session.execute(text, batch, self._deadline, begin=begin, rides=self._rides)
         return Result(reply.columns, reply.rows, reply.row_count)
 
-    def _open_session(self) -> Session:
-        if self._session is None:
-            raise TransactionEnded
-        return self._session
+    @staticmethod
+    def _refuse_if_lost(session: Session) -> None:
+        if not session.whole and not session.in_flight:
+            raise ConnectionLost("an earlier statement of the transaction lost its session")
 
     def commit(self) -> None:
         """Commit what was sent. Called by the `with` block's end.
@@ -118,17 +117,15 @@ class Transaction:
         Raises OutcomeUnknown if the answer is lost, TransactionAborted if a statement's failure
         was swallowed inside the transaction: nothing is committed then.
         """
-        if self._state is not _State.OPEN:
-            self._end()
-            return
-        session = self._open_session()
+        session = self._session
         try:
-            if not session.whole:
-                raise ConnectionLost("the transaction's session was lost by an earlier statement")
-            if session.status is not Status.TRANSACTION:
-                self.rollback()
-                raise TransactionAborted(sqlstate="25P02")
-            self._commit(session)
+            if session is not None:
+                self._refuse_if_lost(session)
+                if session.status is Status.FAILED:
+                    self.rollback()
+                    raise TransactionAborted(sqlstate="25P02")
+                if session.status is Status.TRANSACTION:
+                    self._commit(session)
         finally:
             self._end()
 

@@ -4,6 +4,8 @@
   ALTER SYSTEM, no role or database of somebody else's touched. A test that stops, kills or
   configures a server makes its own: `with Postgres({"max_connections": "20"}) as server:`.
 - `database`: a new role that owns a new, empty database in it.
+- `broker_to`: a function that makes a Broker on it, direct or through a pooler, with the settings
+  given: `db = broker_to(pooler, max_sessions=2)`. It is closed with the test.
 - `pgbouncer`: a function that starts a PgBouncer in front of `database`, with the settings given:
   `pooler = pgbouncer(default_pool_size="2")`. It ends with the test.
 """
@@ -14,12 +16,15 @@ import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 import pg8000.native
 import pytest
 
+from broker import Broker, Settings
 from broker.local.pgbouncer import PgBouncer
 from broker.local.postgres import Postgres
+from broker.settings import Flavour, Tls
 
 numbers = itertools.count(1)
 
@@ -43,6 +48,30 @@ class Database:
             database=self.name,
             ssl_context=False,
         )
+
+    def settings(self, through: PgBouncer | None = None, **changes: Any) -> Settings:
+        """Return the library's settings for it, direct or through a pooler, with `changes`."""
+        given: dict[str, Any] = {
+            "host": self.server.host,
+            "port": through.port if through else self.server.port,
+            "database": self.name,
+            "user": self.user,
+            "password": self.password,
+            "flavour": Flavour.PGBOUNCER if through else Flavour.DIRECT,
+            "tls": Tls.OFF,
+        }
+        return Settings(**{**given, **changes})
+
+    def backends(self) -> int:
+        """Return how many server sessions this role holds."""
+        sql = "select count(*) from pg_stat_activity where usename = :role"
+        return int(self.server.admin(sql, role=self.user)[0][0])
+
+    def kill_backends(self) -> int:
+        """End every server session of this role, and return how many there were."""
+        sql = """select count(pg_terminate_backend(pid, 5000)) from pg_stat_activity
+                 where usename = :role"""
+        return int(self.server.admin(sql, role=self.user)[0][0])
 
 
 @pytest.fixture(scope="session")
@@ -78,3 +107,14 @@ def pgbouncer(database: Database) -> Iterator[Callable[..., PgBouncer]]:
             return running.enter_context(PgBouncer(config, users, tls=tls))
 
         yield start
+
+
+@pytest.fixture
+def broker_to(database: Database) -> Iterator[Callable[..., Broker]]:
+    """Make brokers on `database`, direct or through a pooler; closed with the test."""
+    with ExitStack() as made:
+
+        def make(through: PgBouncer | None = None, **changes: object) -> Broker:
+            return made.enter_context(Broker(database.settings(through, **changes)))
+
+        yield make

@@ -37,6 +37,7 @@ class Answer(Context):  # type: ignore[misc]  # pg8000 has no types
 
     def __init__(self, preludes: int = 0) -> None:
         super().__init__(None)
+        self.synced = True  # the flight ends in a Sync, as a simple Query does not
         self.preludes = preludes  # statements ahead of the one whose answer is wanted
         self.names: tuple[str, ...] = ()
         self.tag = b""
@@ -82,6 +83,8 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
         try:
             if not self.whole:
                 raise ConnectionLost("the session was closed before", may_have_run=False)
+            if self._channel.position < len(self._channel.buffer):
+                self.take_unasked()  # anything else there is an answer to somebody else
             if deadline is not None:
                 self._channel.bound(deadline)
             try:
@@ -173,8 +176,9 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
 
     def handle_COPY_IN_RESPONSE(self, data: bytes, context: Context) -> None:
         """Send the stream, or fail the COPY where there is none."""
-        if context.stream is None:
-            self._channel.send(encode.copy_fail(b"no stream was given for it") + encode.SYNC)
+        if context.stream is None:  # COPY swallowed the Sync that was sent; Query has none
+            sync = encode.SYNC if context.synced else b""
+            self._channel.send(encode.copy_fail(b"no stream was given for it") + sync)
         else:
             super().handle_COPY_IN_RESPONSE(data, context)
 
@@ -218,6 +222,7 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
     def execute_simple(self, statement: str) -> Context:
         """Run one or more statements without parameters, as the simple protocol does."""
         context = Context(statement)
+        context.synced = False
         self._fly(encode.query(statement.encode(self._client_encoding)), context)
         return context
 
@@ -230,6 +235,7 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
     ) -> Context:
         """Run one statement with parameters."""
         context = Context(statement, stream=stream)
+        context.synced = True
         parse = encode.parse(statement.encode(self._client_encoding), encode.parameter_types(oids))
         bind = encode.bind(make_params(self.py_types, vals), self._client_encoding)
         data = (parse, bind, encode.DESCRIBE_PORTAL, encode.EXECUTE, encode.SYNC)
@@ -266,9 +272,11 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
             if end > len(channel.buffer):
                 return
             if code not in _UNASKED:
+                channel.settled = False
                 raise ProtocolError(f"the server sent {code!r} with no statement under way")
             data = channel.buffer[channel.position + HEADER_BYTES : end]
             channel.position = end
             self.message_types[code](data, context)
             if context.error is not None:
+                channel.settled = False
                 raise translate.session_ended(context.error.args[0])

@@ -102,12 +102,13 @@ class Session(SingleFlight):
         """
         prelude = [encode.unaccompanied(begin)] if begin else []
         bound_ms = None
+        was_idle = self._transaction_status == b"I"
         if rides:
             in_force_ms = self._limit_ms if self._bound_ms is None else self._bound_ms
             bound_ms = bound.riding_ms(deadline.remaining_s(), in_force_ms)
-            if bound_ms is not None:
-                sql = bound.riding_sql(bound_ms, learn=self._limit_ms is None)
-                prelude.append(encode.unaccompanied(sql))
+            if bound_ms is not None:  # in a transaction, its own statements may have set one
+                known = self._limit_ms is not None and was_idle
+                prelude.append(encode.unaccompanied(bound.riding_sql(bound_ms, known=known)))
         answer = Answer(len(prelude))
         data = b"".join((*prelude, encode.parse(text), *self._executions(batch), encode.SYNC))
         try:
@@ -115,7 +116,7 @@ class Session(SingleFlight):
         except DatabaseError as error:
             raise self._refusal(error.args[0], deadline) from error
         finally:
-            self._learn(answer.in_force, bound_ms)
+            self._learn(answer.in_force, bound_ms, was_idle=was_idle)
         return Reply(answer.names, answer.rows or [], answer.row_count, answer.tag)
 
     def _executions(self, batch: Sequence[Sequence[object]]) -> list[bytes]:
@@ -134,8 +135,8 @@ class Session(SingleFlight):
             raise ParameterError(f"a parameter cannot be sent: {error}") from error
         return messages
 
-    def _learn(self, in_force: bytes | None, bound_ms: int | None) -> None:
-        if in_force is not None and self._limit_ms is None:
+    def _learn(self, in_force: bytes | None, bound_ms: int | None, *, was_idle: bool) -> None:
+        if in_force is not None and self._limit_ms is None and was_idle:
             self._limit_ms = bound.milliseconds(in_force.decode())
         if self._transaction_status == b"I":
             self._bound_ms = None

@@ -1,0 +1,126 @@
+"""Promise 4: nothing outlives its deadline, and the server stops what its caller gave up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from broker import (
+    Broker,
+    DeadlineExceeded,
+    OutcomeUnknownAtDeadline,
+    StatementCanceled,
+)
+from broker.local.pgbouncer import PgBouncer
+from broker.reuse import Reason
+from tests.conftest import Database
+from tests.wait import wait_until
+
+Brokers = Callable[..., Broker]
+RUNNING = "select count(*) from pg_stat_activity where usename = :role and state = 'active'"
+
+
+@pytest.fixture(params=["direct", "pgbouncer"])
+def db_of(
+    request: pytest.FixtureRequest, broker_to: Brokers, pgbouncer: Callable[..., PgBouncer]
+) -> Brokers:
+    pooler = pgbouncer() if request.param == "pgbouncer" else None
+    return lambda **changes: broker_to(pooler, **changes)
+
+
+def test_the_server_stops_the_statement_and_the_session_stays(
+    db_of: Brokers, database: Database
+) -> None:
+    db = db_of(timeout_s=0.3)
+    with pytest.raises(DeadlineExceeded) as raised:
+        db.run("select pg_sleep(60)")
+    assert raised.value.sqlstate == "57014"
+    assert not isinstance(raised.value, OutcomeUnknownAtDeadline)
+    assert database.server.admin(RUNNING, role=database.user) == [[0]]
+    assert db.run("select 1").scalar() == 1
+    assert db.stats().opened == 1
+
+
+def test_the_bound_is_gone_after_the_statement(db_of: Brokers) -> None:
+    db = db_of(timeout_s=5)
+    db.run("select 1")
+    with db.session() as session:
+        assert session.run("show statement_timeout") == [["0"]]
+
+
+def test_a_statement_in_a_transaction_is_bounded_too(db_of: Brokers, database: Database) -> None:
+    db = db_of(timeout_s=0.5)
+    with pytest.raises(DeadlineExceeded), db.transaction() as tx:
+        tx.run("select 1")
+        tx.run("select pg_sleep(60)")
+    wait_until(
+        lambda: database.server.admin(RUNNING, role=database.user) == [[0]],
+        "the statement to be stopped",
+    )
+
+
+def test_what_the_role_enforces_already_is_not_sent_again(
+    db_of: Brokers, database: Database
+) -> None:
+    """The rule in broker/bound.py: seen in the text of what the server was sent."""
+    database.server.admin(f"alter role {database.user} set statement_timeout = '30s'")
+    db = db_of(timeout_s=30)
+    db.run("select 1")  # learns it
+    bounded = "select current_setting('statement_timeout') where :n::int = 1"
+    assert db.run(bounded, n=1).scalar() == "30s"
+    db.begin_invocation(context_with(left_ms=5500))
+    assert db.run(bounded, n=1).scalar() != "30s"
+    db.end_invocation()
+
+
+def test_nothing_rides_under_rds_proxy(broker_to: Brokers) -> None:
+    from broker.settings import Flavour
+
+    db = broker_to(flavour=Flavour.RDS_PROXY, timeout_s=30)
+    assert db.run("select current_setting('statement_timeout')").scalar() == "0"
+    with db.transaction() as tx:
+        assert tx.run("select current_setting('statement_timeout')").scalar() == "0"
+
+
+def test_a_server_that_does_not_stop_leaves_the_outcome_unknown(
+    broker_to: Brokers, database: Database
+) -> None:
+    """Without a bound on the server, the client gives up by itself and keeps no session."""
+    from broker.settings import Flavour
+
+    db = broker_to(flavour=Flavour.RDS_PROXY, timeout_s=0.3)
+    with pytest.raises(OutcomeUnknownAtDeadline) as raised:
+        db.run("select pg_sleep(2)")
+    assert isinstance(raised.value, DeadlineExceeded)
+    assert db.stats().replaced == {Reason.INTERRUPTED: 1}
+
+
+def test_a_cancel_by_somebody_else_is_not_taken_for_the_deadline(
+    broker_to: Brokers, database: Database
+) -> None:
+    database.server.admin(f"alter role {database.user} set statement_timeout = '100ms'")
+    with pytest.raises(StatementCanceled):
+        broker_to(timeout_s=30).run("select pg_sleep(60)")
+
+
+def test_an_invocation_with_no_time_left_sends_nothing(
+    broker_to: Brokers, database: Database
+) -> None:
+    db = broker_to()
+    db.run("create table t (n int)")
+    db.begin_invocation(context_with(left_ms=100))  # less than the margin for the answer
+    with pytest.raises(DeadlineExceeded):
+        db.run("insert into t values (1)")
+    db.end_invocation()
+    assert db.run("select count(*) from t").scalar() == 0
+
+
+class context_with:
+    aws_request_id = "r-1"
+
+    def __init__(self, left_ms: int) -> None:
+        self._left_ms = left_ms
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self._left_ms
