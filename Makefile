@@ -15,7 +15,7 @@ help: ## list what there is to make
 	@echo 'make TARGET, where TARGET is one of:'
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
 
-setup: .setup/venv .setup/pgbouncer ## make .venv with every package, PostgreSQL and PgBouncer (demo and test do it too)
+setup: .setup/venv.stamp .setup/pgbouncer.stamp ## make .venv with every package, PostgreSQL and PgBouncer (demo and test do it too)
 
 demo: setup ## run the main job on a real PostgreSQL and PgBouncer, and write a report
 	@.venv/bin/broker demo </dev/null
@@ -50,13 +50,13 @@ clean: ## remove everything that was made here
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # FORCE where the stamp cannot be believed: .venv is gone, or belongs to another folder.
-.setup/venv: pyproject.toml constraints.txt scripts/venv.sh $(if $(MOVED),FORCE) $(if $(wildcard $(PYTHON_IN_VENV)),,FORCE)
+.setup/venv.stamp: pyproject.toml constraints.txt scripts/venv.sh $(if $(MOVED),FORCE) $(if $(wildcard $(PYTHON_IN_VENV)),,FORCE)
 	@mkdir -p .setup
 	@echo '==> Python packages'
 	@sh scripts/venv.sh make </dev/null
 	@touch $@
 
-.setup/pgbouncer: .setup/venv scripts/pgbouncer.py $(if $(wildcard .venv/bin/pgbouncer),,FORCE)
+.setup/pgbouncer.stamp: .setup/venv.stamp scripts/pgbouncer.py $(if $(wildcard .venv/bin/pgbouncer),,FORCE)
 	@echo '==> PgBouncer'
 	@$(PYTHON_IN_VENV) scripts/pgbouncer.py </dev/null
 	@touch $@

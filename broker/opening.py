@@ -44,7 +44,7 @@ class Opener:
         attempt = 0
         while True:
             try:
-                session = self._attempt(deadline)
+                session = self._attempt(attempt, deadline)
             except ConnectError as error:
                 if isinstance(error, TooManyConnections):
                     self._recorder.count("too_many_connections")
@@ -60,11 +60,16 @@ class Opener:
                 self._recorder.connected((self._clock.monotonic() - started_s) * 1000)
                 return session
 
-    def _attempt(self, deadline: Deadline) -> Session:
+    def _attempt(self, attempt: int, deadline: Deadline) -> Session:
+        """Try once. Each attempt may take twice as long as the one before.
+
+        A server that many come to at once answers late, and what it did for a client that has
+        hung up is lost: attempts that all ended at the same time would never get through.
+        """
         settings = self._settings
         if not self._tls_is_known:  # reading certificates takes milliseconds: once, at first use
             self._tls, self._tls_is_known = tls_context(settings), True
-        bounded = deadline.within(settings.connect_timeout_s)
+        bounded = deadline.within(settings.connect_timeout_s * 2.0 ** min(attempt, 10))
         return connect(settings, self._credentials.password(), self._tls, bounded, self._clock)
 
     def _given_up(self, error: ConnectError, attempts: int, started_s: float) -> ConnectError:

@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -42,7 +42,11 @@ SYSTEM_PATH = ("/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/
 
 
 class SetupError(Exception):
-    """Say for the user why one way of getting PgBouncer did not work."""
+    """Say for the user why one way of getting PgBouncer did not work, and what would help."""
+
+    def __init__(self, reason: str, remedy: str = "") -> None:
+        super().__init__(reason)
+        self.remedy = remedy
 
 
 @dataclass(frozen=True)
@@ -200,7 +204,8 @@ class Apt:
         if not packages:
             return
         if os.geteuid() != 0:
-            raise SetupError(f"needs packages; run: sudo apt-get install {' '.join(packages)}")
+            names = " ".join(packages)
+            raise SetupError(f"needs {names}", remedy=f"sudo apt-get install {names}")
         say(f"installing {' '.join(packages)}")
         self("apt-get", "install", "-y", "--no-install-recommends", *packages)
 
@@ -296,6 +301,7 @@ def missing_build_packages() -> list[str]:
         "gcc": tool("gcc"),
         "libc6-dev": Path("/usr/include/stdio.h").exists,
         "make": tool("make"),
+        "openssl": tool("openssl"),  # not for the build: the local stack makes certificates
         "pkg-config": tool("pkg-config"),
         "libevent-dev": library("libevent"),
         "libssl-dev": library("openssl"),
@@ -352,15 +358,6 @@ WAYS: dict[str, Callable[[Path], Found]] = {
 }
 
 
-def find(work: Path) -> Iterator[Found | str]:
-    """Try each way, the easiest first: a pgbouncer, or why there is none."""
-    for name, way in WAYS.items():
-        try:
-            yield way(work)
-        except SetupError as error:
-            yield f"{name}: {error}"
-
-
 def install(found: Found) -> None:
     """Put it next to the venv's python; keep what we made for the next venv."""
     CACHE.mkdir(exist_ok=True)
@@ -387,20 +384,33 @@ def replace(source: Path, target: Path) -> None:
 def main() -> int:
     """Get PgBouncer; 0 when it is there, 1 with one clear error when it cannot be had."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the temporary folder goes
+    failures: dict[str, SetupError] = {}
     with tempfile.TemporaryDirectory(prefix="broker-setup-") as work:
-        reasons = []
-        for result in find(Path(work)):
-            if isinstance(result, Found):
-                install(result)
-                say(f"PgBouncer {result.version} ({result.origin})")
-                return 0
-            reasons.append(result)
-    tried = "\n".join(f"  - {reason}" for reason in reasons)
-    sys.stderr.write(
-        f"No usable PgBouncer. Install {WANTED}, put it on PATH, and run `make setup` again.\n"
-        f"What was tried:\n{tried}\n"
-    )
+        for name, way in WAYS.items():
+            try:
+                found = way(Path(work))
+            except SetupError as error:
+                failures[name] = error
+                continue
+            install(found)
+            say(f"PgBouncer {found.version} ({found.origin})")
+            return 0
+    sys.stderr.write(explain(failures))
     return 1
+
+
+def explain(failures: Mapping[str, SetupError]) -> str:
+    """Say in one error what to do, and then why every way failed."""
+    remedies = [f"`{error.remedy}`" for error in failures.values() if error.remedy]
+    return "\n".join(
+        [
+            f"No usable PgBouncer. {'Run ' + ' or '.join(remedies) + ', or i' if remedies else 'I'}"
+            f"nstall {WANTED}, so that it is on PATH. Then run `make setup` again.",
+            "What was tried:",
+            *(f"  - {name}: {error}" for name, error in failures.items()),
+            "",
+        ]
+    )
 
 
 if __name__ == "__main__":

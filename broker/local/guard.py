@@ -13,9 +13,11 @@ import os
 import select
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 POLL_S = 0.25  # a forked child of our parent may hold the pipe open: so look at the parent as well
 STOP_BOUND_S = 5.0
@@ -37,7 +39,7 @@ def main(directory: str) -> None:
     if watched:
         end(*map(int, watched))
     if not keep:
-        shutil.rmtree(directory, ignore_errors=True)
+        remove(Path(directory))
 
 
 def orders(parent: int) -> Iterator[list[bytes]]:
@@ -54,14 +56,34 @@ def orders(parent: int) -> Iterator[list[bytes]]:
 
 
 def end(pid: int, number: int) -> None:
-    """Send the signal, and SIGKILL if the process is still there after the bound."""
+    """Send the signal; SIGKILL past the bound, and in any case to what is left of its group."""
     bound = time.monotonic() + STOP_BOUND_S
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
         while time.monotonic() < bound:
-            time.sleep(0.02)
+            time.sleep(POLL_S / 10)
             os.kill(pid, 0)
-        os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def remove(directory: Path) -> None:
+    """Delete all that a server left, though a process that was just killed may still be writing."""
+    remove_shared_memory(directory / "data" / "postmaster.pid")
+    bound = time.monotonic() + STOP_BOUND_S
+    while directory.exists() and time.monotonic() < bound:
+        shutil.rmtree(directory, ignore_errors=True)
+        time.sleep(0.001)
+
+
+def remove_shared_memory(pid_file: Path) -> None:
+    """Remove a killed PostgreSQL's System V segment: nothing but its next start would."""
+    try:
+        _key, segment = pid_file.read_text().splitlines()[6].split()
+    except (OSError, IndexError, ValueError):
+        return  # it ended cleanly, had no segment yet, or is no PostgreSQL
+    with contextlib.suppress(OSError):  # no ipcrm here: the segment is 56 bytes
+        subprocess.run(["ipcrm", "-m", segment], capture_output=True, check=False)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
-import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -150,12 +148,19 @@ class Postgres:
         try:
             server.stop(STOP_SIGNALS["fast" if self._given_directory else "immediate"])
         finally:
-            remove_shared_memory(server.directory / "data" / "postmaster.pid")
             server.close()
 
     def admin(self, sql: str, *, database: str = "postgres", **parameters: Any) -> list[list[Any]]:
         """Run one statement as the superuser in a connection of its own; its rows."""
-        connection = pg8000.native.Connection(
+        connection = self.connect(database)
+        try:
+            return [list(row) for row in connection.run(sql, **parameters) or ()]
+        finally:
+            connection.close()
+
+    def connect(self, database: str = "postgres") -> Any:
+        """Open a pg8000.native connection as the superuser, who has reserved slots."""
+        return pg8000.native.Connection(
             SUPERUSER,
             host=self.host,
             port=self.port,
@@ -164,10 +169,13 @@ class Postgres:
             application_name="broker-local-admin",
             ssl_context=False,
         )
-        try:
-            return [list(row) for row in connection.run(sql, **parameters) or ()]
-        finally:
-            connection.close()
+
+    def set_password(self, role: str, password: str) -> None:
+        """Change a role's password."""
+        self.admin(
+            f"alter role {pg8000.native.identifier(role)} "
+            f"password {pg8000.native.literal(password)}"
+        )
 
     def create_role(
         self,
@@ -255,13 +263,3 @@ def says_ready(pid_file: Path, pid: int) -> bool:
     except FileNotFoundError:
         return False
     return len(lines) >= 8 and lines[0].strip() == str(pid) and lines[7].strip() == "ready"
-
-
-def remove_shared_memory(pid_file: Path) -> None:
-    """Remove the System V segment of a server that was killed: only a restart would, otherwise."""
-    try:
-        _key, segment = pid_file.read_text().splitlines()[6].split()
-    except (FileNotFoundError, IndexError, ValueError):
-        return  # it ended cleanly, or before it had a segment
-    with contextlib.suppress(FileNotFoundError):  # no ipcrm here: the segment is 56 bytes
-        subprocess.run(["ipcrm", "-m", segment], capture_output=True, check=False)

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import resource
 import secrets
 import shutil
 import signal
 import socket
-import stat
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from broker.errors import BrokerError
+from broker.local.account import Account
+from broker.local.guard import remove
 
 READY_BOUND_S = 60.0  # generous: a loaded two-core machine takes 2 s
 STOP_BOUND_S = 20.0
@@ -37,46 +36,6 @@ class ServerError(BrokerError):
 
 class PortTaken(ServerError):
     """Somebody took the port between our look and the server's bind. Try another port."""
-
-
-@dataclass(frozen=True)
-class Account:
-    """The unprivileged user that servers run as when we are root."""
-
-    uid: int
-    gid: int
-
-    @classmethod
-    def for_servers(cls) -> Account | None:
-        """Return `nobody` for root, None for everybody else: they run servers as themselves."""
-        if os.geteuid() != 0:
-            return None
-        entry = pwd.getpwnam("nobody")
-        return cls(entry.pw_uid, entry.pw_gid)
-
-    def reaches(self, path: Path) -> bool:
-        """Whether the permission bits let this user pass every folder on the way and read it."""
-        path = path.resolve()
-        return all(self._may(folder.stat(), 0o1) for folder in path.parents) and self._may(
-            path.stat(), 0o5 if path.is_dir() else 0o4
-        )
-
-    def _may(self, status: os.stat_result, wanted: int) -> bool:
-        if status.st_uid == self.uid:
-            shift = 6
-        elif status.st_gid == self.gid:
-            shift = 3
-        else:
-            shift = 0
-        return stat.S_IMODE(status.st_mode) >> shift & wanted == wanted
-
-    def own(self, path: Path) -> None:
-        """Hand a file, or a folder with everything in it, to this user."""
-        os.chown(path, self.uid, self.gid)
-        if path.is_dir():
-            for folder, folders, files in os.walk(path):
-                for name in (*folders, *files):
-                    os.chown(Path(folder) / name, self.uid, self.gid, follow_symlinks=False)
 
 
 def free_port() -> int:
@@ -281,7 +240,9 @@ class ServerProcess:
         """End the server with SIGKILL, if it is there at all."""
         child, self._child = self._child, None
         if child is not None:
-            child.kill()
+            if child.poll() is None:  # its group is its own: initdb has children in it
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(child.pid, signal.SIGKILL)
             child.wait()
             self._tell_guard("forget")
 
@@ -289,7 +250,7 @@ class ServerProcess:
         """Kill what still runs, delete the directory if it is ours, and send the guard home."""
         self.kill()
         if not self._keep:
-            shutil.rmtree(self.directory, ignore_errors=True)
+            remove(self.directory)
         self._tell_guard("done")
         with contextlib.suppress(OSError):
             self._guard.close()

@@ -60,6 +60,13 @@ def is_alive(pid: int) -> bool:
     return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
+def abandoned_segments() -> set[str]:
+    """List the System V segments that nobody is attached to and whose maker is gone (Linux)."""
+    table = Path("/proc/sysvipc/shm")
+    rows = [line.split() for line in table.read_text().splitlines()[1:]] if table.exists() else []
+    return {row[1] for row in rows if row[6] == "0" and not is_alive(int(row[4]))}
+
+
 def is_empty(folder: Path) -> bool:
     return not any(folder.iterdir())
 
@@ -81,11 +88,13 @@ def test_servers_and_their_files_go_when_their_starter_is_ended(
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
 def test_a_start_that_is_cut_short_leaves_nothing(ending: signal.Signals, scratch: Path) -> None:
+    before = abandoned_segments()
     with start(STARTING, scratch) as child:
         wait_until(lambda: list(scratch.glob("*/data/base")), "initdb to be at work")
         child.send_signal(ending)
         child.wait(30)
     wait_until(lambda: is_empty(scratch), "its directory to go")
+    wait_until(lambda: abandoned_segments() <= before, "its shared memory to go")
 
 
 def test_a_server_outlives_the_thread_that_started_it() -> None:
@@ -101,7 +110,7 @@ def test_a_private_clone_still_runs_its_servers(
     scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As root, `nobody` cannot read a clone under /root; a copy of the binaries is used."""
-    monkeypatch.setattr("broker.local.process.Account.reaches", lambda self, path: path == scratch)
+    monkeypatch.setattr("broker.local.account.Account.reaches", lambda self, path: path == scratch)
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
     with Postgres() as server, PgBouncer({"databases": {}}, {}) as pooler:
         assert server.admin("select 1") == [[1]]

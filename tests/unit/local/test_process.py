@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from broker.local.account import Account
 from broker.local.postgres import says_ready
-from broker.local.process import LOOPBACK, PORTS, Account, free_port
+from broker.local.process import LOOPBACK, PORTS, free_port
 
 STRANGER = Account(uid=54321, gid=54321)
 

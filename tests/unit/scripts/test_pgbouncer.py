@@ -100,3 +100,12 @@ def test_a_tree_with_a_patch_missing_is_not_built(tmp_path: Path) -> None:
         setup.assert_patched(tmp_path)
     (tmp_path / ".pc" / "applied-patches").write_text("one.patch\ntwo.patch\n")
     setup.assert_patched(tmp_path)
+
+
+def test_the_error_starts_with_what_to_do() -> None:
+    error = setup.SetupError("needs libevent-dev", remedy="sudo apt-get install libevent-dev")
+    text = setup.explain({"on PATH": setup.SetupError("none"), "source": error})
+    first, *rest = text.splitlines()
+    assert "Run `sudo apt-get install libevent-dev`, or install PgBouncer 1.25.2" in first
+    assert "  - source: needs libevent-dev" in rest
+    assert "No usable PgBouncer. Install" in setup.explain({"on PATH": setup.SetupError("none")})

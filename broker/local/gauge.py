@@ -1,0 +1,60 @@
+"""How many server sessions there are, over time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from broker.local.postgres import Postgres
+
+INTERVAL_S = 0.1
+SQL = """select count(*) filter (where pid <> pg_backend_pid()),
+                count(*) filter (where pid <> pg_backend_pid() and state = 'active')
+         from pg_stat_activity where backend_type = 'client backend'"""
+
+
+class Sample(NamedTuple):
+    """One look at pg_stat_activity, the gauge's own session left out."""
+
+    at_s: float
+    sessions: int
+    active: int
+
+
+class Gauge:
+    """Looks while it is open, over one superuser's session of its own that it opens first."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self.samples: list[Sample] = []
+        self._connection = postgres.connect()
+        self._started_s = time.monotonic()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="gauge", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._connection.close()
+
+    def _look(self) -> None:
+        while not self._ended.is_set():
+            sessions, active = self._connection.run(SQL)[0]
+            at_s = time.monotonic() - self._started_s
+            self.samples.append(Sample(at_s, int(sessions), int(active)))
+            self._ended.wait(INTERVAL_S)
+
+    @property
+    def peak(self) -> int:
+        """The most sessions that any look saw."""
+        return max((sample.sessions for sample in self.samples), default=0)

@@ -1,0 +1,486 @@
+"""Every :name that is a parameter becomes $n, and nothing else is touched."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from broker.errors import BrokerError, ParameterError, UnsafeStatement
+from broker.statements import Kind, compile, refuse_unsafe
+
+
+def text_of(sql: str) -> str:
+    return compile(sql).text.decode()
+
+
+# What PostgreSQL's lexer (src/backend/parser/scan.l) takes as one thing, and hides a colon in.
+QUIET = [
+    "':x'",
+    "'it''s :x'",
+    "''",
+    "'a\\'",  # standard_conforming_strings: a backslash is only itself
+    "E'\\':x'",
+    "e'a\\\\'",
+    "E''':x'",
+    "U&'\\0041 :x'",
+    "U&\"d\\0061t :x\"",
+    "B'0101'",
+    "X'1F'",
+    "N':x'",
+    '":x"',
+    '"a"":x"',
+    "'\":x'",
+    '"\':x"',
+    "-- :x ' \" /* $$\n",
+    "/* :x */",
+    "/* a /* :b */ ' :c */",
+    "/*/ :x */",
+    "/* ** :x **/",
+    "/**/",
+    "$$ :x $ :y $$",
+    "$tag$ :x $$ ' -- $tag$",
+    "$_t1$ $tag$ :x $_t1$",
+    "$ö$ :x $ö$",
+    "$$''$$",
+    "x::text",
+    "x :: text",
+    "a:=1",
+    "f(a := 1)",
+    "a$b$c",  # one identifier
+    "nameE",
+    "arr[1:2]",
+    "arr[i : j]",
+    "'{\"a\": 1}'::jsonb ->> ':x'",
+    "doc ? 'k'",
+    "doc ?| array['a:b']",
+    "doc @> '{\"k\": \":v\"}'",
+    "doc @? '$.a[*] ? (@ > :x)'".replace(":x", "2"),
+    "doc #>> '{a,:b}'",
+    "a @@ b",
+    "!~~*",
+    "1.5e3",
+    "'12:30:00'::time",
+    "interval '1:00'",
+    "naïve",
+    "\u4e2d\u6587",
+    "'\U0001f600 :x'",
+    ";",
+    "(",
+    "%(x)s",
+    "?",
+]
+NAMES = ["a", "b", "_c", "n1", "näme", "A", "customer_id"]
+quiet = st.sampled_from(QUIET).map(lambda text: (text, None))
+parameter = st.sampled_from(NAMES).map(lambda name: (f":{name}", name))
+blank = st.sampled_from([" ", "\n", "\t ", "\r\n"])
+fragments = st.lists(st.tuples(quiet | parameter, blank), max_size=12)
+
+
+@given(fragments)
+def test_parameters_are_numbered_in_order_of_appearance_among_whatever_else(pieces):
+    sql, wanted, names = "", "", []
+    for (text, name), gap in pieces:
+        sql += text + gap
+        if name is not None and name not in names:
+            names.append(name)
+        wanted += (text if name is None else f"${names.index(name) + 1}") + gap
+
+    statement = compile(sql)
+
+    assert statement.text.decode() == wanted
+    assert statement.names == tuple(names)
+    assert statement.sql == sql
+
+
+@pytest.mark.parametrize("text", QUIET)
+def test_what_is_no_parameter_is_sent_as_it_was_written(text):
+    assert text_of(f"{text} :p") == f"{text} $1"
+
+
+@pytest.mark.parametrize(
+    ("sql", "sent"),
+    [
+        ("select :a", "select $1"),
+        ("select :a,:b,:a", "select $1,$2,$1"),
+        ("select(:a)", "select($1)"),
+        ("select :a::int", "select $1::int"),
+        ("select :a::int[]", "select $1::int[]"),
+        ("f(x=>:a)", "f(x=>$1)"),
+        ("f(x:=:a)", "f(x:=$1)"),
+        ("f(x := :a)", "f(x := $1)"),
+        ("doc->:k", "doc->$1"),
+        ("doc->>:k", "doc->>$1"),
+        ("doc @> :j", "doc @> $1"),
+        ("doc ?:k", "doc ?$1"),
+        ("n-:a", "n-$1"),
+        ("n*:a", "n*$1"),
+        ("n/:a", "n/$1"),
+        ("any(:ids)", "any($1)"),
+        ("array[:a,:b]", "array[$1,$2]"),
+        ("arr[1: :n]", "arr[1: $1]"),
+        ("':a'||:b", "':a'||$1"),
+        ("E'\\''||:b", "E'\\''||$1"),
+        ("$$:a$$||:b", "$$:a$$||$1"),
+        ('":a":b', '":a"$1'),
+        ("/*:a*/:b", "/*:a*/$1"),
+        ("--:a\n:b", "--:a\n$1"),
+        ("--:a", "--:a"),
+        ("limit :n offset :m", "limit $1 offset $2"),
+        ("\n\t:a", "\n\t$1"),
+        (":a;", "$1;"),
+        ("", ""),
+    ],
+)
+def test_a_parameter_is_found_wherever_a_value_may_stand(sql, sent):
+    assert text_of(sql) == sent
+
+
+@pytest.mark.parametrize(
+    "unterminated",
+    ["'", "':a", "E':a\\'", "E':a\\", '":a', "/* :a", "/* /* */ :a", "$$ :a", "$t$ :a $$", "''':a"],
+)
+def test_what_is_not_terminated_hides_the_rest_and_is_left_to_the_server(unterminated):
+    assert text_of(f"select :p, {unterminated} :b") == f"select $1, {unterminated} :b"
+
+
+def test_a_slice_between_bounds_is_not_a_parameter():
+    """`arr[lo:hi]` is PostgreSQL's own syntax; `arr[lo$1]` would be another identifier."""
+    assert text_of("select arr[lo:hi], arr[1:n]") == "select arr[lo:hi], arr[1:n]"
+
+
+def test_a_comment_ends_at_a_carriage_return_too():
+    """scan.l: comment is "--" {non_newline}*, and non_newline is [^\\n\\r]."""
+    assert text_of("select 1 -- one\r+ :n") == "select 1 -- one\r+ $1"
+
+
+def test_an_escape_string_goes_on_as_one_over_a_line_break():
+    """PostgreSQL manual, 4.1.2.1: strings separated by a newline are one, escapes included."""
+    assert text_of("select E'a'\n'b\\' :x', :p") == "select E'a'\n'b\\' :x', $1"
+
+
+class Oracle:
+    """The lexer again, one character at a time and with no pattern."""
+
+    def __init__(self, sql: str) -> None:
+        self.sql, self.at, self.names = sql, 0, []
+        self.sent = ""
+
+    def translate(self) -> str:
+        while self.at < len(self.sql):
+            self.step()
+        return self.sent
+
+    def begins(self, text: str) -> bool:
+        return self.sql.startswith(text, self.at)
+
+    def take(self, count: int) -> str:
+        taken = self.sql[self.at : self.at + count]
+        self.at += len(taken)
+        self.sent += taken
+        return taken
+
+    def step(self) -> None:
+        char = self.sql[self.at]
+        if self.begins("--"):
+            while self.at < len(self.sql) and self.sql[self.at] != "\n":
+                self.take(1)
+        elif self.begins("/*"):
+            self.comment()
+        elif char in "eE" and self.sql[self.at + 1 : self.at + 2] == "'":
+            self.take(1)
+            self.quoted("'", escapes=True)
+        elif char in "'\"":
+            self.quoted(char, escapes=False)
+        elif char.isalpha() or char == "_":
+            while self.at < len(self.sql) and (self.word(self.sql[self.at]) or self.begins("$")):
+                self.take(1)
+        elif self.begins("::") or self.begins(":="):
+            self.take(2)
+        elif char == ":" and self.at + 1 < len(self.sql) and self.first(self.sql[self.at + 1]):
+            self.parameter()
+        elif char == "$":
+            self.dollar()
+        else:
+            self.take(1)
+
+    @staticmethod
+    def first(char: str) -> bool:
+        return char.isalpha() or char == "_"
+
+    @staticmethod
+    def word(char: str) -> bool:
+        return char.isalnum() or char == "_"
+
+    def parameter(self) -> None:
+        end = self.at + 1
+        while end < len(self.sql) and self.word(self.sql[end]):
+            end += 1
+        name, self.at = self.sql[self.at + 1 : end], end
+        if name not in self.names:
+            self.names.append(name)
+        self.sent += f"${self.names.index(name) + 1}"
+
+    def comment(self) -> None:
+        depth = 0
+        while self.at < len(self.sql):
+            if self.begins("/*"):
+                depth += 1
+                self.take(2)
+            elif self.begins("*/"):
+                depth -= 1
+                self.take(2)
+                if not depth:
+                    return
+            else:
+                self.take(1)
+
+    def quoted(self, quote: str, *, escapes: bool) -> None:
+        self.take(1)
+        while self.at < len(self.sql):
+            if self.begins(quote * 2) or (escapes and self.begins("\\")):
+                self.take(2)
+            elif self.take(1) == quote:
+                return
+
+    def dollar(self) -> None:
+        end = self.at + 1
+        while end < len(self.sql) and self.word(self.sql[end]):
+            end += 1
+        tag = self.sql[self.at + 1 : end]
+        if self.sql[end : end + 1] != "$" or tag[:1].isdigit():
+            if tag[:1].isdigit():
+                raise ParameterError
+            self.take(1)
+            return
+        tag = f"${tag}$"
+        self.take(len(tag))
+        closed = self.sql.find(tag, self.at)
+        self.take((len(self.sql) if closed < 0 else closed + len(tag)) - self.at)
+
+
+@settings(max_examples=600)
+@given(st.text("':Ea\"$-/*=b1 \n", max_size=24))
+def test_it_reads_any_text_as_a_lexer_of_one_character_at_a_time_does(sql):
+    oracle = Oracle(sql)
+    try:
+        wanted = oracle.translate()
+    except ParameterError:
+        with pytest.raises(ParameterError):
+            compile(sql)
+    else:
+        assert compile(sql).text.decode() == wanted
+        assert compile(sql).names == tuple(oracle.names)
+
+
+@given(st.text(max_size=60))
+def test_any_text_at_all_is_compiled_or_refused_with_an_error_of_ours(sql):
+    try:
+        statement = compile(sql)
+    except BrokerError:
+        return
+    if not statement.names:
+        assert statement.text.decode() == sql
+
+
+@pytest.mark.parametrize("sql", ["select '\ud800'", "select \udfff"])
+def test_text_that_is_no_unicode_is_refused_as_ours(sql):
+    with pytest.raises(ParameterError):
+        compile(sql)
+
+
+def test_a_long_text_is_read_in_one_pass():
+    literal = "x" * 300_000
+    sql = f"select '{literal}', /* {literal} */ $${literal}$$, :a -- {literal}"
+
+    assert text_of(sql) == sql.replace(":a", "$1")
+
+
+@pytest.mark.parametrize("sql", ["select $1", "select :a, $2", "($1)", "f(x=>$12)"])
+def test_a_number_for_a_parameter_is_refused_and_told_how_to_name_it(sql):
+    with pytest.raises(ParameterError, match=r"\$\d+ in the statement: name the parameters"):
+        compile(sql)
+
+
+@pytest.mark.parametrize("sql", ["select '$1'", "select $$ $1 $$", "-- $1", 'select "$1"', "a$1"])
+def test_a_number_that_is_no_parameter_is_left_alone(sql):
+    assert text_of(sql) == sql
+
+
+def test_a_nul_is_refused_since_it_would_end_the_text_on_its_way():
+    with pytest.raises(ParameterError, match="NUL"):
+        compile("select 1\0; drop table t")
+    with pytest.raises(ParameterError, match="NUL"):
+        compile("select '\0'")
+
+
+def test_values_come_in_the_order_of_the_numbers():
+    statement = compile("select :b, :a, :b")
+
+    assert statement.values({"a": 1, "b": 2}) == [2, 1]
+
+
+def test_a_missing_parameter_is_named():
+    with pytest.raises(ParameterError, match="needs :b, which was not given"):
+        compile("select :a, :b").values({"a": 1})
+
+
+def test_a_parameter_too_many_is_named():
+    with pytest.raises(ParameterError, match=":c was given, but the statement has no such"):
+        compile("select :a").values({"a": 1, "c": 2})
+    with pytest.raises(ParameterError, match=":a was given"):
+        compile("select 1").values({"a": 1})
+
+
+def test_a_misspelt_parameter_is_met_with_the_one_that_was_meant():
+    with pytest.raises(ParameterError, match=r"did you mean customer=…\?"):
+        compile("select :customer").values({"custmer": 1})
+
+
+def test_no_refusal_shows_a_value():
+    with pytest.raises(ParameterError) as raised:
+        compile("select :token").values({"tokn": "hunter2"})
+
+    assert "hunter2" not in str(raised.value)
+
+
+def test_none_is_a_value_like_any_other():
+    assert compile("select :a").values({"a": None}) == [None]
+
+
+def kind(sql: str) -> Kind:
+    return compile(sql).kind
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "begin",
+        "BEGIN;",
+        "begin isolation level serializable",
+        "start transaction",
+        "START\n TRANSACTION read only",
+        "commit",
+        "commit and chain",
+        "commit prepared 'x'",
+        "end",
+        "abort",
+        "rollback",
+        "rollback work",
+        "rollback and chain",
+        "rollback prepared 'x'",
+        "prepare transaction 'x'",
+        " ;; commit",
+        "/* hi */ commit",
+        "-- hi\ncommit",
+        "/* /* nested */ */ -- and\n  rollback",
+        "commit/**/",
+    ],
+)
+def test_what_begins_or_ends_a_transaction_is_refused(sql):
+    assert kind(sql) is Kind.CONTROL
+    with pytest.raises(UnsafeStatement, match=r"db\.transaction\(\)"):
+        refuse_unsafe(compile(sql))
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "savepoint a",
+        "rollback to a",
+        "rollback to savepoint a",
+        "ROLLBACK WORK TO SAVEPOINT a",
+        "rollback transaction to a",
+        "rollback/**/to a",
+        "release a",
+        "set transaction read only",
+        "select 'begin'",
+        'select 1 as "begin"',
+        "endpoint",
+        "begin_x",
+        "prepare s as select 1",
+        "with x as (select 1) select * from x",
+        "select 1 -- commit",
+        "explain analyze select 1",
+        "insert into commits values (1)",
+        "",
+        "  -- nothing\n",
+    ],
+)
+def test_what_stays_within_the_transaction_is_ordinary(sql):
+    assert kind(sql) is Kind.ORDINARY
+    refuse_unsafe(compile(sql))
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "copy t from stdin",
+        "COPY t (a, b) FROM STDIN WITH (format csv)",
+        "copy (select 1) to stdout",
+        'copy "t" from/**/stdin',
+        "copy binary t from stdin",
+        "-- load\ncopy t\nto\nstdout",
+    ],
+)
+def test_copy_that_needs_a_stream_is_refused_with_the_way_to_do_it(sql):
+    with pytest.raises(UnsafeStatement, match=r"db\.session\(\)"):
+        refuse_unsafe(compile(sql))
+
+
+@pytest.mark.parametrize("sql", ["copy t from '/tmp/f'", "copy t from program 'cat'", "select copy"])
+def test_copy_that_needs_no_stream_is_ordinary(sql):
+    assert kind(sql) is Kind.ORDINARY
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "vacuum t",
+        "VACUUM (analyze) t",
+        "create database d",
+        "drop database if exists d",
+        "create index concurrently i on t (a)",
+        "create unique index concurrently i on t (a)",
+        "drop index concurrently i",
+        "reindex index concurrently i",
+        "alter table t detach partition p concurrently",
+        "alter system set work_mem = '1MB'",
+        "create tablespace s location '/x'",
+        "discard all",
+        "/* nightly */ vacuum",
+        "do $$ begin commit; end $$",
+        "call nightly()",
+    ],
+)
+def test_what_must_not_share_a_flight_travels_alone(sql):
+    assert kind(sql) is Kind.ALONE
+    refuse_unsafe(compile(sql))
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select 'vacuum'",
+        "create table do_not (a int)",
+        "create index concurrent_i on t (a)",
+        "create table t (a text default 'concurrently')",
+        "drop table databases",
+        "callable",
+        "create view v as select 1 -- concurrently",
+    ],
+)
+def test_what_only_looks_like_it_is_ordinary(sql):
+    assert kind(sql) is Kind.ORDINARY
+
+
+def test_the_refused_statement_is_quoted_in_one_short_line():
+    with pytest.raises(UnsafeStatement) as raised:
+        refuse_unsafe(compile("commit\n   and chain " + "/* x */" * 20))
+
+    assert str(raised.value).startswith("commit and chain /* x *//* x */")
+    assert "\n" not in str(raised.value)
+
+
+def test_the_same_text_is_compiled_once():
+    assert compile("select :once") is compile("select :once")
