@@ -12,7 +12,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING, Any
 
 from broker import Broker, BrokerError
 from broker.settings import Settings
@@ -23,6 +24,8 @@ WRITE = "insert into ledger (token) values (:token) returning token"
 BOUND_S = 300.0  # a storm that has not ended by then never will
 
 Progress = Callable[[int], None]
+if TYPE_CHECKING:
+    Pipe = Connection[Any, Any]
 
 
 @dataclass
@@ -85,27 +88,28 @@ def run_storm(
             worker.join()
 
 
-def _conduct(pipes: list[Connection], clients: int, progress: Progress) -> StormResult:
+def _conduct(pipes: list[Pipe], clients: int, progress: Progress) -> StormResult:
     for pipe in pipes:
         pipe.recv()  # all its clients are connected
     for pipe in pipes:
         pipe.send("go")
     total = StormResult(clients)
     done: dict[int, int] = {}
-    waiting = set(pipes)
+    waiting = list(pipes)
     while waiting:
-        for pipe in multiprocessing.connection.wait(list(waiting)):
-            message = pipe.recv()  # type: ignore[union-attr]
+        ready = wait(waiting)
+        for pipe in [pipe for pipe in waiting if pipe in ready]:
+            message = pipe.recv()
             if isinstance(message, StormResult):
                 total.add(message)
-                waiting.discard(pipe)  # type: ignore[arg-type]
+                waiting.remove(pipe)
             else:
                 done[id(pipe)] = message
                 progress(sum(done.values()))
     return total
 
 
-def _work(pipe: Connection, settings: Settings, clients: int, requests_each: int) -> None:
+def _work(pipe: Pipe, settings: Settings, clients: int, requests_each: int) -> None:
     """Be one process of the storm."""
     threading.stack_size(STACK_BYTES)
     crowd = [_Client(Broker(settings), f"{os.getpid()}-{n}", requests_each) for n in range(clients)]

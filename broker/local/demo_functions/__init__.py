@@ -1,0 +1,1 @@
+"""The functions that the demo deploys; this folder is their code package."""
