@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -78,27 +78,12 @@ def show(acts: Sequence[Act], console: Console) -> None:
     table.add_column("")
     for act in acts:
         table.add_column(act.name, justify="right")
-    for head, cells in ROWS.items():
-        table.add_row(head, *(cells(act) for act in acts))
+    columns = [act.summary() for act in acts]
+    for head in columns[0]:
+        table.add_row(head, *(column[head] for column in columns))
     console.print(table)
     for act in acts:
         for promise in act.broken:
             console.print(f"[red]broken[/] in {act.name!r}: {promise}")
     if not any(act.broken for act in acts):
         console.print("[green]Every promise was kept.[/]")
-
-
-def _failures(act: Act) -> str:
-    failures = ", ".join(f"{count:,} × {state}" for state, count in act.failures.items())
-    return f"[red]{failures}[/]" if failures else "[green]none[/]"
-
-
-ROWS: dict[str, Callable[[Act], str]] = {
-    "clients": lambda act: f"{act.clients:,}",
-    "requests": lambda act: f"{act.requests:,}",
-    "failures by SQLSTATE": _failures,
-    "p50 / p99 ms, cold starts in": lambda act: f"{act.p50_ms:,.0f} / {act.p99_ms:,.0f}",
-    "peak server sessions": lambda act: f"{act.peak_sessions} of {act.session_limit}",
-    "rows acknowledged": lambda act: f"{act.acknowledged:,}",
-    "rows found": lambda act: f"{act.found:,}",
-}

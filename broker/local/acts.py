@@ -72,6 +72,19 @@ class Act:
         """All but one in a hundred answers came within this."""
         return _percentile(self.latencies_ms, 99)
 
+    def summary(self) -> dict[str, str]:
+        """Return what the tables show of it, by their rows' heads."""
+        failures = (f"{count:,} × {state}" for state, count in self.failures.items())
+        return {
+            "clients": f"{self.clients:,}",
+            "requests": f"{self.requests:,}",
+            "failures": ", ".join(failures) or "none",
+            "p50 / p99 ms": f"{self.p50_ms:,.0f} / {self.p99_ms:,.0f}",
+            "peak sessions": f"{self.peak_sessions} of {self.session_limit}",
+            "rows acknowledged": f"{self.acknowledged:,}",
+            "rows found": f"{self.found:,}",
+        }
+
     def numbers(self) -> dict[str, Any]:
         """Return what --json prints of it."""
         return {

@@ -10,9 +10,8 @@ from typing import NamedTuple, Self
 from broker.local.postgres import Postgres
 
 INTERVAL_S = 0.1
-SQL = """select count(*) filter (where pid <> pg_backend_pid()),
-                count(*) filter (where pid <> pg_backend_pid() and state = 'active')
-         from pg_stat_activity where backend_type = 'client backend'"""
+SQL = """select count(*) from pg_stat_activity
+         where backend_type = 'client backend' and pid <> pg_backend_pid()"""
 
 
 class Sample(NamedTuple):
@@ -20,7 +19,6 @@ class Sample(NamedTuple):
 
     at_s: float
     sessions: int
-    active: int
 
 
 class Gauge:
@@ -49,9 +47,9 @@ class Gauge:
 
     def _look(self) -> None:
         while not self._ended.is_set():
-            sessions, active = self._connection.run(SQL)[0]
+            (sessions,) = self._connection.run(SQL)[0]
             at_s = time.monotonic() - self._started_s
-            self.samples.append(Sample(at_s, int(sessions), int(active)))
+            self.samples.append(Sample(at_s, int(sessions)))
             self._ended.wait(INTERVAL_S)
 
     @property

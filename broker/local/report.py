@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from math import log10
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from plotly.offline import get_plotlyjs
 from broker.local.acts import Act
 from broker.local.stack import MAX_CONNECTIONS
 
-BINS_PER_DECADE = 12
 RED, BLUE, GREY = "#d9534f", "#3b82c4", "#808890"
 
 STYLE = """
@@ -24,12 +24,13 @@ STYLE = """
 body { background: var(--page); color: var(--ink); font: 16px/1.5 system-ui, sans-serif;
   max-width: 60rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
 h1 { font-size: 1.6rem; line-height: 1.25; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
-p, caption { color: var(--soft); } caption { text-align: left; padding-bottom: .5rem; }
+p { color: var(--soft); }
 .table { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
 th, td { text-align: right; padding: .4rem .6rem; border-bottom: 1px solid var(--line);
   white-space: nowrap; font-variant-numeric: tabular-nums; }
-th:first-child, td:first-child { text-align: left; }
-.bad { color: var(--bad); font-weight: 600; } .good { color: var(--good); font-weight: 600; }
+th:first-child { text-align: left; font-weight: 400; white-space: normal; }
+td.bad, p.bad { color: var(--bad); font-weight: 600; }
+td.good, p.good { color: var(--good); font-weight: 600; }
 .plot { min-height: 320px; }
 """
 RECOLOUR = """
@@ -77,38 +78,36 @@ def write_report(acts: Sequence[Act], path: Path) -> None:
 
 
 def _table(acts: Sequence[Act]) -> str:
-    heads = ("act", "clients", "requests", "failures", "p50 ms", "p99 ms", "peak sessions",
-             "acknowledged", "found", "promises")  # fmt: skip
+    head = "".join(f"<th>{escape(act.name)}</th>" for act in acts)
+    columns = [act.summary() for act in acts]
     rows = []
-    for act in acts:
-        failures = ", ".join(f"{n:,} × {state}" for state, n in act.failures.items()) or "none"
-        shade = "bad" if act.failures else "good"
-        kept = "kept" if not act.broken else escape("; ".join(act.broken))
-        cells = (
-            escape(act.name), f"{act.clients:,}", f"{act.requests:,}",
-            f"<span class='{shade}'>{escape(failures)}</span>",
-            f"{act.p50_ms:,.0f}", f"{act.p99_ms:,.0f}",
-            f"{act.peak_sessions} of {act.session_limit}",
-            f"{act.acknowledged:,}", f"{act.found:,}",
-            f"<span class='{'bad' if act.broken else 'good'}'>{kept}</span>",
-        )  # fmt: skip
-        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    head = "".join(f"<th>{name}</th>" for name in heads)
+    for name in columns[0]:
+        cells = "".join(
+            f"<td{_shade(name, column[name])}>{column[name]}</td>" for column in columns
+        )
+        rows.append(f"<tr><th>{name}</th>{cells}</tr>")
+    broken = [f"{act.name}: {promise}" for act in acts for promise in act.broken]
+    verdict = "".join(f"<p class='bad'>Broken: {escape(promise)}</p>" for promise in broken)
     return (
-        f"<div class='table'><table><caption>PostgreSQL with max_connections = {MAX_CONNECTIONS}. "
-        "Latencies are those of answered requests, cold starts and waiting included.</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        f"<p>PostgreSQL with max_connections = {MAX_CONNECTIONS}. Latencies are those of answered "
+        "requests, cold starts and waiting included.</p>"
+        f"<div class='table'><table><thead><tr><th></th>{head}</tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+        f"{verdict or '<p class=good>Every promise was kept.</p>'}"
     )
+
+
+def _shade(name: str, cell: str) -> str:
+    if not name.startswith("failures"):
+        return ""
+    return f" class='{'good' if cell == 'none' else 'bad'}'"
 
 
 def _sessions(act: Act) -> go.Figure:
     figure = go.Figure()
     times = [sample.at_s for sample in act.samples]
-    for name, values, colour in (
-        ("server sessions", [sample.sessions for sample in act.samples], BLUE),
-        ("of these active", [sample.active for sample in act.samples], GREY),
-    ):
-        figure.add_scatter(x=times, y=values, name=name, mode="lines", line={"color": colour})
+    sessions = [sample.sessions for sample in act.samples]
+    figure.add_scatter(x=times, y=sessions, mode="lines", line={"color": BLUE})
     figure.add_hline(
         y=MAX_CONNECTIONS, line={"color": RED, "dash": "dash"},
         annotation={"text": f"max_connections = {MAX_CONNECTIONS}", "font": {"color": RED}},
@@ -134,12 +133,16 @@ def _latencies(act: Act) -> go.Figure:
         x=values[::step], y=shares[::step], name="answered within", mode="lines",
         line={"color": BLUE},
     )  # fmt: skip
-    for percent, value in ((50, act.p50_ms), (99, act.p99_ms)):
-        figure.add_vline(
-            x=value, line={"color": GREY, "dash": "dot"},
-            annotation={"text": f"p{percent} {value:,.0f} ms"}, annotation_position="bottom right",
-        )  # fmt: skip
-    figure.update_xaxes(title="milliseconds", type="log")
+    for percent, value, y, anchor in (
+        (50, act.p50_ms, 50, "left"),
+        (99, act.p99_ms, 4, "right"),
+    ):
+        line = {"color": GREY, "dash": "dot"}
+        figure.add_shape(type="line", x0=value, x1=value, y0=0, y1=1, yref="y domain", line=line)
+        label = f" p{percent} {value:,.0f} ms "
+        x = log10(value)  # on a log axis an annotation's x is the exponent
+        figure.add_annotation(x=x, y=y, text=label, showarrow=False, xanchor=anchor)
+    figure.update_xaxes(title="milliseconds", type="log", dtick=1)
     figure.update_yaxes(title="% of requests", range=[0, 103])
     return _styled(figure, "Latency distribution")
 
@@ -152,8 +155,7 @@ def _styled(figure: go.Figure, title: str) -> go.Figure:
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, sans-serif", "size": 13, "color": GREY},
-        legend={"orientation": "h", "y": 1.0, "x": 1, "xanchor": "right", "yanchor": "bottom"},
-        showlegend=len(figure.data) > 1,
+        showlegend=False,
     )
     return figure
 
