@@ -63,7 +63,8 @@ class Broker:
         self._rng = rng
         self._rides = not settings.flavour.pins_on_settings
         self._invocation: Invocation | None = None
-        self._mine = threading.local()
+        self._served = 0  # invocations; what an earlier one left open is not this one's
+        self._mine = _OfThread()
         opener = Opener(settings, Credentials(settings), self.recorder, clock, rng)
         policy = Policy(settings.fresh_s, settings.idle_timeout_s, settings.lifetime_s)
         self._pool = Pool(opener.open, settings.max_sessions, policy, self.recorder, clock, rng)
@@ -131,7 +132,7 @@ class Broker:
         begin = begin_sql(read_only=read_only, isolation=isolation)
         self._refuse_within_transaction("db.transaction()", "the open one")
         tx = Transaction(self._pool, self._deadline(), begin, self._comment(), rides=self._rides)
-        self._mine.transaction = tx
+        mine = self._mine.open = (self._served, tx)
         try:
             yield tx
         except BaseException:
@@ -140,8 +141,8 @@ class Broker:
         else:
             tx.commit()
         finally:
-            if self._mine.transaction is tx:  # not where it leaked and was closed meanwhile
-                self._mine.transaction = None
+            if self._mine.open is mine:  # not where it leaked and was closed meanwhile
+                self._mine.open = None
 
     def retry(
         self,
@@ -228,6 +229,11 @@ class Broker:
 
     # What the handler's decorator tells the broker.
 
+    @property
+    def serving(self) -> bool:
+        """Whether an invocation is under way."""
+        return self._invocation is not None
+
     def begin_invocation(self, context: Any) -> None:
         """Let everything from here on be bounded by this invocation and named after it."""
         self._invocation = Invocation.of(
@@ -243,7 +249,7 @@ class Broker:
                 self._roll_back(session, Deadline.after(LEAK_ROLLBACK_S, self._clock))
             self._pool.retire(session, Reason.LEAKED)  # whoever leaked it may still hold it
             self.recorder.count("leaks")
-        self._mine.transaction = None
+        self._served += 1
         self._invocation = None
         return leaks
 
@@ -256,16 +262,23 @@ class Broker:
         return b"" if self._invocation is None else self._invocation.comment
 
     def _refuse_within_transaction(self, call: str, instead: str) -> None:
-        if getattr(self._mine, "transaction", None) is not None:
+        if self._mine.open is not None and self._mine.open[0] == self._served:
             raise NestedTransaction(
                 f"{call} inside an open transaction of the same thread would not be part of it: "
                 f"use {instead}"
             )
 
     def _after_fork(self) -> None:
-        self.recorder = Recorder()
-        self._mine = threading.local()
+        self.recorder.begin_anew()
+        self._rng.seed()
+        self._mine = _OfThread()
         self._pool.after_fork()
+
+
+class _OfThread(threading.local):
+    """What each thread has open: the transaction, and the number of its invocation."""
+
+    open: tuple[int, Transaction] | None = None
 
 
 def _begin_anew_after_fork(reference: weakref.ref[Broker]) -> None:

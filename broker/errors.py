@@ -41,7 +41,7 @@ class ParameterError(UsageError):
 
 
 class UnsafeStatement(UsageError):
-    """This statement would leave the session in a state that the next user would inherit.
+    """This statement would take the session out of the broker's hands, so it was not sent.
 
     Use the broker's own way to do it: db.transaction() in place of BEGIN and COMMIT,
     db.session() for COPY.

@@ -33,6 +33,10 @@ class Invoked(Protocol):
     settings: Settings
     recorder: Recorder
 
+    @property
+    def serving(self) -> bool:
+        """Whether an invocation is under way."""
+
     def begin_invocation(self, context: Any) -> None:
         """Bound and name everything from here on."""
 
@@ -51,6 +55,8 @@ def decorate(broker: Invoked, function: Callable[..., T]) -> Callable[..., T]:
 
     @functools.wraps(function)
     def invoke(event: Any, context: Any, *args: Any, **kwargs: Any) -> T:
+        if broker.serving:  # decorated twice: the outer one sees to it
+            return function(event, context, *args, **kwargs)
         broker.begin_invocation(context)
         try:
             return function(event, context, *args, **kwargs)

@@ -66,7 +66,9 @@ class Metrics:
 
     def _new(self, extra: dict[str, str]) -> EphemeralMetrics:
         return EphemeralMetrics(
-            namespace=self._namespace, dimension_set={**self._dimensions, **extra}
+            namespace=self._namespace,
+            dimension_set={**self._dimensions, **extra},
+            service="",  # POWERTOOLS_SERVICE_NAME would add a dimension that no alarm asks for
         )
 
 

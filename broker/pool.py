@@ -119,13 +119,20 @@ class Pool:
         verdict = judge(now, session.last_used, life_s, age_s, self._policy)
         reason = verdict.reason
         if verdict.action is Action.LOOK:
-            if session.look().alive:
+            if self._alive(session):
                 return True
             reason = Reason.ENDED_BY_SERVER
         elif verdict.action is Action.USE:
             return True
         self.retire(session, reason)
         return False
+
+    def _alive(self, session: Session) -> bool:
+        try:
+            return session.look().alive
+        except BaseException:
+            self.retire(session, Reason.INTERRUPTED)
+            raise
 
     def give_back(self, session: Session) -> None:
         """Take a session back: kept if it is clean, retired if not."""
@@ -134,9 +141,8 @@ class Pool:
             return
         session.last_used = self._clock.now()
         with self._changed:
-            if session not in self._lives_s:  # retired meanwhile, by another hand
+            if self._out.pop(session, None) is None:  # returned or retired before
                 return
-            self._out.pop(session, None)
             if not self._closed:
                 self._idle.append(session)
                 self._changed.notify()
@@ -149,6 +155,8 @@ class Pool:
             if self._lives_s.pop(session, None) is None:
                 return
             self._out.pop(session, None)
+            if session in self._idle:
+                self._idle.remove(session)
         session.close()
         self._recorder.replaced(reason)
         self._give_up_slot()
@@ -183,8 +191,9 @@ class Pool:
 
         The parent's lock may have been held at that moment, by a thread that is not here.
         """
-        sessions = list(self._lives_s)
+        sessions, closed = list(self._lives_s), self._closed
         self._forget_all()
+        self._closed = closed
         for session in sessions:
             session.abandon()
 

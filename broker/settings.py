@@ -128,24 +128,21 @@ _LATER = {  # named in the design, not built yet: say so instead of "unknown"
 }
 
 
-def _positive(value: float) -> bool:
-    return value > 0
+LONGEST_S = 86_400.0  # a day: RDS Proxy ends every connection by then
 
 
-def _not_negative(value: float) -> bool:
-    return value >= 0
-
-
+_A_TIME = (lambda s: 0 < s <= LONGEST_S, "must be more than 0 seconds, and at most a day")
+_A_TIME_OR_NONE = (lambda s: 0 <= s <= LONGEST_S, "must be 0 seconds or more, and at most a day")
 _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "host": (bool, "must name a host"),
     "port": (lambda port: 0 < port < 65536, "a port is between 1 and 65535"),
-    "max_sessions": (_positive, "at least one session is needed"),
-    "timeout_s": (_positive, "must be more than 0 seconds"),
-    "connect_timeout_s": (_positive, "must be more than 0 seconds"),
-    "margin_s": (_not_negative, "must be 0 seconds or more"),
-    "fresh_s": (_not_negative, "must be 0 seconds or more"),
-    "idle_timeout_s": (_positive, "must be more than 0 seconds"),
-    "lifetime_s": (_positive, "must be more than 0 seconds"),
+    "max_sessions": (lambda sessions: sessions > 0, "at least one session is needed"),
+    "timeout_s": _A_TIME,
+    "connect_timeout_s": _A_TIME,
+    "margin_s": _A_TIME_OR_NONE,
+    "fresh_s": _A_TIME_OR_NONE,
+    "idle_timeout_s": _A_TIME,
+    "lifetime_s": _A_TIME,
 }
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "port": int,

@@ -22,7 +22,8 @@ class Kind(Enum):
     ORDINARY = "ordinary"
     """Anything that may share a flight with other statements."""
     ALONE = "alone"
-    """PostgreSQL refuses it in a transaction block, and so in company."""
+    """In company it would be in a transaction block, where PostgreSQL refuses it, or where a
+    procedure cannot commit."""
     CONTROL = "control"
     """Begins or ends a transaction."""
     COPY = "copy"
@@ -71,17 +72,18 @@ def _listed(names: list[str]) -> str:
 # What may hide a colon from us, first; then what is a parameter. (PostgreSQL manual, 4.1)
 _TOKEN = r"""
       (?P<quiet>
-          [eE]'(?:[^'\\]|\\.|'')*(?:'|\Z)       # E'…' with backslash escapes
-        | '(?:[^']|'')*(?:'|\Z)                 # '…'
-        | "(?:[^"]|"")*(?:"|\Z)                 # "identifier"
-        | --[^\n]*                              # comment to the line's end
+          [eE]'(?:[^'\\]|\\.|'')*(?:'|\Z)       # E'…' with backslash escapes, and where
+            (?:\s*[\r\n]\s*'(?:[^'\\]|\\.|'')*(?:'|\Z))*  # it goes on in a further line
+        | '[^']*(?:''[^']*)*(?:'|\Z)           # '…'
+        | "[^"]*(?:""[^"]*)*(?:"|\Z)           # "identifier"
+        | --[^\r\n]*                            # comment to the line's end
         | /\*                                   # comment that nests: skipped by hand
         | \$(?P<tag>(?:[^\W\d]\w*)?)\$          # $tag$ …: skipped by hand
         | [^\W\d][\w$]*                         # a word, which may hold a $
         | ::                                    # a cast
         | :=                                    # a named argument
       )
-    | :(?P<name>[^\W\d]\w*)
+    | (?<!\w):(?P<name>[^\W\d]\w*)           # not a slice's, as in a[lo:hi]
     | (?P<number>\$\d+)
     """
 _COMMENT_EDGE = r"/\*|\*/"
@@ -134,10 +136,13 @@ def compile(sql: str) -> Statement:
             bare.append(between + (token if token[0].isalpha() and "'" not in token else " "))
         output += (between, token)
     rest = sql[position:]
-    text = "".join((*output, rest))
-    if "\0" in text:
+    try:
+        text = "".join((*output, rest)).encode()
+    except UnicodeEncodeError as error:
+        raise ParameterError(f"the statement is not text that can be sent: {error}") from error
+    if b"\0" in text:
         raise ParameterError("the statement holds a NUL character, which PostgreSQL cannot take")
-    return Statement(sql, text.encode(), tuple(names), _kind("".join((*bare, rest))))
+    return Statement(sql, text, tuple(names), _kind("".join((*bare, rest))))
 
 
 def _end_of_quiet(sql: str, match: re.Match[str]) -> int:

@@ -14,7 +14,6 @@ from broker.errors import (
     DeadlineExceeded,
     TransactionAborted,
     TransactionEnded,
-    UnsafeStatement,
     UsageError,
     outcome_unknown,
 )
@@ -92,10 +91,6 @@ class Transaction:
     def _send(self, statement: statements.Statement, batch: list[list[object]]) -> Result:
         self._refuse_if_ended()
         statements.refuse_unsafe(statement)
-        if statement.kind is statements.Kind.ALONE:
-            raise UnsafeStatement(
-                f"PostgreSQL does not run this in a transaction: use db.run({statement.sql!r})"
-            )
         if self._session is None:
             self._session = self._lender.checkout(self._deadline)
             self._state = _State.OPEN

@@ -38,12 +38,14 @@ class Database:
     user: str
     password: str = field(repr=False)
 
-    def connect(self, through: PgBouncer | None = None) -> pg8000.native.Connection:
-        """Open a plain pg8000 connection, direct or through a pooler."""
+    def connect(
+        self, through: PgBouncer | None = None, *, port: int | None = None
+    ) -> pg8000.native.Connection:
+        """Open a plain pg8000 connection, direct, through a pooler, or to a port in front."""
         return pg8000.native.Connection(
             self.user,
             host=self.server.host,
-            port=through.port if through else self.server.port,
+            port=port or (through.port if through else self.server.port),
             password=self.password,
             database=self.name,
             ssl_context=False,

@@ -12,6 +12,7 @@ from broker.deadline import Deadline
 from broker.errors import ConnectionLost, DeadlineExceeded
 
 RECEIVE_BYTES = 65536
+MAX_RECEIVE_BYTES = 1 << 20  # asked for at once: what a message announces need not be true
 SEND_AT_ONCE_BYTES = 16384  # fits Linux's default send buffer (tcp_wmem), so it never blocks
 
 _WOULD_BLOCK = (BlockingIOError, InterruptedError, SSLWantReadError, SSLWantWriteError)
@@ -31,6 +32,7 @@ class Channel:
         self.settled = False
         """Whether all that was sent has been answered. The receive loop sets it."""
         self._until_s = deadline.at_s
+        self._timed = False  # the socket's time limit is what is left from now
         self._outgoing: list[bytes] = []
 
     def bound(self, deadline: Deadline) -> None:
@@ -42,6 +44,7 @@ class Channel:
         if remaining_s <= 0:
             raise DeadlineExceeded
         self.socket.settimeout(None if remaining_s == math.inf else remaining_s)
+        self._timed = True
 
     def send(self, data: bytes) -> None:
         """Send all of it. The server may answer meanwhile: the answers are kept, so that neither
@@ -50,23 +53,30 @@ class Channel:
         ConnectionLost from here says that nothing ran: the flight's Sync, which comes last and
         commits, did not leave.
         """
-        self._set_timeout()
-        self.settled = False
         try:
+            self._set_timeout()
+            self.settled = False
             if len(data) <= SEND_AT_ONCE_BYTES:
                 self.socket.sendall(data)
             else:
                 self._send_and_receive(data)
         except TimeoutError as error:
             raise DeadlineExceeded from error
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: another thread closed the socket
             raise ConnectionLost(
                 f"the session ended before the statement was sent: {error}", may_have_run=False
             ) from error
 
     def _send_and_receive(self, data: bytes) -> None:
-        view = memoryview(data)
         received = [self.buffer[self.position :]]
+        try:
+            self._exchange(memoryview(data), received)
+        finally:  # the server's last words, too, are among what came
+            self.buffer, self.position = b"".join(received), 0
+        self._set_timeout()
+
+    def _exchange(self, view: memoryview, received: list[bytes]) -> None:
+        """Send all of it, and take in what comes meanwhile."""
         self.socket.settimeout(0)
         with selectors.DefaultSelector() as selector:
             selector.register(self.socket, selectors.EVENT_READ | selectors.EVENT_WRITE)
@@ -80,8 +90,6 @@ class Channel:
                     received.append(self._receive_now())
                 if ready & selectors.EVENT_WRITE:
                     view = view[self._send_now(view[:RECEIVE_BYTES]) :]
-        self.buffer, self.position = b"".join(received), 0
-        self._set_timeout()
 
     def _send_now(self, view: memoryview) -> int:
         try:
@@ -113,9 +121,10 @@ class Channel:
 
     def _receive(self, need: int) -> bytes:
         try:
-            data = self.socket.recv(max(need, RECEIVE_BYTES))
-            if need > len(data):  # the next wait gets what is left, not the whole again
+            if not self._timed:  # this wait gets what is left, not the whole time again
                 self._set_timeout()
+            self._timed = False
+            data = self.socket.recv(min(max(need, RECEIVE_BYTES), MAX_RECEIVE_BYTES))
         except TimeoutError as error:
             raise DeadlineExceeded from error
         except OSError as error:
@@ -126,8 +135,8 @@ class Channel:
 
     def look(self) -> bool:
         """Take in what has already come, without waiting; tell whether the peer is still there."""
-        self.socket.settimeout(0)
         try:
+            self.socket.settimeout(0)
             while data := self.socket.recv(RECEIVE_BYTES):
                 self.buffer = self.buffer[self.position :] + data
                 self.position = 0

@@ -93,8 +93,8 @@ def _translated(error: Exception, where: str) -> BrokerError:
         return error
     if isinstance(error, ssl.SSLError):
         return TlsFailed(f"{where}: {error}. {TlsFailed().args[0]}")
-    if isinstance(error, socket.gaierror):
-        return ServerUnavailable(f"the name in {where} cannot be resolved: {error.strerror}")
+    if isinstance(error, (socket.gaierror, UnicodeError)):  # a label that is empty or too long
+        return ServerUnavailable(f"the name in {where} cannot be resolved: {error}")
     if isinstance(error, OSError):
         return ServerUnavailable(f"{where}: {error.strerror or error}")
     if isinstance(error, Error) or type(error).__module__.startswith("scramp"):
@@ -132,8 +132,10 @@ def _tls(
 ) -> socket.socket:
     sock.settimeout(max(deadline.remaining_s(), 0.001))
     sock.sendall(_SSL_REQUEST)
+    sock.settimeout(max(deadline.remaining_s(), 0.001))
     answer = sock.recv(1)  # one byte: what followed it would not be from within TLS
     if answer == b"S":
+        sock.settimeout(max(deadline.remaining_s(), 0.001))
         return context.wrap_socket(sock, server_hostname=host)
     if answer == b"N":
         raise TlsFailed(

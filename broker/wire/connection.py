@@ -19,14 +19,14 @@ from pg8000.core import Context
 from pg8000.exceptions import InterfaceError
 
 from broker.deadline import Deadline
-from broker.errors import BrokerError, ConnectionLost, ProtocolError, UsageError
+from broker.errors import ConnectionLost, ProtocolError, UsageError
 from broker.wire import decode, encode, translate
 from broker.wire.channel import Channel
 
 HEADER = Struct("!ci").unpack_from
 HEADER_BYTES = 5
-_SMALLEST = 4  # a message's length counts itself
-_CELL_LENGTH = Struct("!i").unpack_from
+SMALLEST = 4  # a message's length counts itself
+_INT = Struct("!i").unpack_from
 _DESCRIPTIONS_KEPT = 256  # distinct row descriptions remembered in a session
 _SILENT = frozenset((b"1", b"2", b"3", b"n", b"t", b"s", b"I"))  # say nothing we need to know
 _UNASKED = frozenset((b"N", b"S", b"A", b"E"))  # may come with no statement under way
@@ -84,13 +84,15 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
             if not self.whole:
                 raise ConnectionLost("the session was closed before", may_have_run=False)
             if self._channel.position < len(self._channel.buffer):
-                self.take_unasked()  # anything else there is an answer to somebody else
+                self._refuse_if_ended()
             if deadline is not None:
                 self._channel.bound(deadline)
             try:
                 self._channel.send(data)
-            except ConnectionLost as lost:
-                raise self._parting_error() or lost from lost
+            except ConnectionLost:
+                self._channel.look()
+                self._refuse_if_ended()
+                raise
             self.handle_messages(context)
         finally:
             self._owner.release()
@@ -110,7 +112,7 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
                 channel.position = decode.gather(buffer, position, columns)
                 if channel.position > position:
                     continue
-            if size < _SMALLEST:
+            if size < SMALLEST:
                 raise ProtocolError(f"the server sent a message of impossible length {size}")
             end = position + 1 + size
             if end > len(buffer):
@@ -150,6 +152,7 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
         super().handle_ERROR_RESPONSE(data, context)
         fields = context.error.args[0]
         if self._started and translate.is_fatal(fields):
+            self._channel.settled = False
             raise translate.session_ended(fields)
 
     def handle_COMMAND_COMPLETE(self, data: bytes, context: Context) -> None:
@@ -167,12 +170,17 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
     def handle_DATA_ROW(self, data: bytes, context: Context) -> None:
         """Take a row that was not described: a prelude's, or one of no columns at all."""
         if isinstance(context, Answer) and context.preludes:
-            (length,) = _CELL_LENGTH(data, 2)
+            (length,) = _INT(data, 2)
             context.in_force = data[6 : 6 + length]
         elif context.columns == []:
             context.rows.append([])
         else:
             raise ProtocolError("the server sent a row that it had not described")
+
+    def handle_NOTIFICATION_RESPONSE(self, data: bytes, context: Context) -> None:  # noqa: ARG002
+        """Keep it as (backend's pid, channel, payload); pg8000 takes these for ASCII."""
+        channel, payload, _ = data[4:].decode(self._client_encoding, "replace").split("\0", 2)
+        self.notifications.append((_INT(data, 0)[0], channel, payload))
 
     def handle_COPY_IN_RESPONSE(self, data: bytes, context: Context) -> None:
         """Send the stream, or fail the COPY where there is none."""
@@ -250,15 +258,17 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
         finally:
             self._usock = self._channel
 
-    def _parting_error(self) -> BrokerError | None:
-        """Return the error with which the server ended the session, if it can still be read."""
-        self._channel.look()
+    def _refuse_if_ended(self) -> None:
+        """Raise the error with which the server ended the session, if that is what came.
+
+        It was said before a statement was sent, so that one did not run. What is neither that
+        nor a notice would be an answer to somebody else: ProtocolError.
+        """
         try:
             self.take_unasked()
         except ConnectionLost as lost:
-            lost.may_have_run = False  # it was said before the statement was sent
-            return lost
-        return None
+            lost.may_have_run = False
+            raise
 
     def take_unasked(self) -> None:
         """Take the messages that came with no flight under way.
@@ -268,7 +278,7 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
         channel, context = self._channel, Context(None)
         while len(channel.buffer) - channel.position >= HEADER_BYTES:
             code, size = HEADER(channel.buffer, channel.position)
-            end = channel.position + 1 + size
+            end = channel.position + 1 + max(size, SMALLEST)
             if end > len(channel.buffer):
                 return
             if code not in _UNASKED:

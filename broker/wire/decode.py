@@ -92,5 +92,23 @@ def _convert(column: Column, function: Converter, encoding: str) -> list[Any]:
         try:
             return [None if cell is None else faster(cell.decode(encoding)) for cell in column]
         except ValueError:  # infinity, before Christ, after 9999, or another DateStyle
-            pass
-    return [None if cell is None else function(cell.decode(encoding)) for cell in column]
+            return [
+                None if cell is None else _or_text(function, cell.decode(encoding))
+                for cell in column
+            ]
+    try:
+        return [None if cell is None else function(cell.decode(encoding)) for cell in column]
+    except ValueError:
+        return [
+            None if cell is None else _or_text(function, cell.decode(encoding)) for cell in column
+        ]
+
+
+def _or_text(function: Converter, text: str) -> Any:
+    """Return the value, or the server's text where Python's types cannot hold it."""
+    if text.endswith(" BC"):  # which pg8000 would take for the same year after Christ
+        return text
+    try:
+        return function(text)
+    except ValueError:
+        return text

@@ -20,7 +20,6 @@ from broker.errors import (
     ConnectionLost,
     DeadlineExceeded,
     ParameterError,
-    ProtocolError,
 )
 from broker.wire import encode, translate
 from broker.wire.channel import Channel
@@ -114,9 +113,9 @@ class Session(SingleFlight):
         try:
             self._fly(data, answer, deadline)
         except DatabaseError as error:
+            self._learn(answer, bound_ms, was_idle=was_idle)
             raise self._refusal(error.args[0], deadline) from error
-        finally:
-            self._learn(answer.in_force, bound_ms, was_idle=was_idle)
+        self._learn(answer, bound_ms, was_idle=was_idle)
         return Reply(answer.names, answer.rows or [], answer.row_count, answer.tag)
 
     def _executions(self, batch: Sequence[Sequence[object]]) -> list[bytes]:
@@ -135,11 +134,12 @@ class Session(SingleFlight):
             raise ParameterError(f"a parameter cannot be sent: {error}") from error
         return messages
 
-    def _learn(self, in_force: bytes | None, bound_ms: int | None, *, was_idle: bool) -> None:
-        if in_force is not None and self._limit_ms is None and was_idle:
-            self._limit_ms = bound.milliseconds(in_force.decode())
-        if self._transaction_status == b"I":
-            self._bound_ms = None
+    def _learn(self, answer: Answer, bound_ms: int | None, *, was_idle: bool) -> None:
+        """Keep what the server enforces from here on."""
+        if answer.in_force is not None and self._limit_ms is None and was_idle:
+            self._limit_ms = bound.milliseconds(answer.in_force.decode())
+        if self._transaction_status == b"I" or answer.tag == b"ROLLBACK":
+            self._bound_ms = None  # ROLLBACK TO SAVEPOINT takes back what was set since
         elif bound_ms is not None:
             self._bound_ms = bound_ms
 
@@ -161,8 +161,8 @@ class Session(SingleFlight):
             self.take_unasked()
         except ConnectionLost as lost:
             return Sighting(False, lost.sqlstate, lost.args[0])
-        except ProtocolError as error:
-            return Sighting(False, None, error.args[0])
+        except Exception as error:  # what cannot be read is of no more use
+            return Sighting(False, None, str(error))
         return Sighting(alive, None, None if alive else "the server closed the session")
 
     def renew(self) -> None:
@@ -171,6 +171,8 @@ class Session(SingleFlight):
         self.pg_types.update(PG_TYPES)
         self.py_types = dict(PY_TYPES)
         self._descriptions.clear()
+        self.notices.clear()
+        self.notifications.clear()
 
     def close(self) -> None:
         """End the session. Never waits and never fails: there is nobody left to tell."""

@@ -22,6 +22,8 @@ Fields = Mapping[str, str]
 
 # PgBouncer reports all of its own refusals as 08P01, so here, and only here, text decides.
 _POOLER_IS_FULL = ("no more connections allowed", "query_wait_timeout")
+_POOLER_HAS_NO_SERVER = ("server login has been failing", "server DNS lookup failed")
+_POOLER_GAVE_UP_IDLE = ("client_idle_timeout",)
 
 # The server ended the session while it waited for a statement: what was sent was never read.
 _ENDED_WHILE_IDLE = frozenset({"57P05", "25P03"})
@@ -63,20 +65,21 @@ def session_ended(fields: Fields) -> ConnectionLost:
 
 def _nothing_ran(fields: Fields) -> bool:
     """Tell whether a session that ended with this error surely ran nothing of the last flight."""
-    sqlstate, message = fields.get("C", ""), fields.get("M", "")
-    return sqlstate in _ENDED_WHILE_IDLE or (
-        sqlstate == "08P01" and message.startswith(_POOLER_IS_FULL)
+    return fields.get("C") in _ENDED_WHILE_IDLE or _pooler_says(
+        fields, (*_POOLER_IS_FULL, *_POOLER_HAS_NO_SERVER, *_POOLER_GAVE_UP_IDLE)
     )
+
+
+def _pooler_says(fields: Fields, starts: tuple[str, ...]) -> bool:
+    return fields.get("C") == "08P01" and fields.get("M", "").startswith(starts)
 
 
 def connect_error(fields: Fields) -> BrokerError:
     """Return the error of a connection attempt that the server or the pooler refused."""
     sqlstate, message = fields.get("C", ""), fields.get("M", "no message")
-    if sqlstate == TOO_MANY_CONNECTIONS or (
-        sqlstate == "08P01" and message.startswith(_POOLER_IS_FULL)
-    ):
+    if sqlstate == TOO_MANY_CONNECTIONS or _pooler_says(fields, _POOLER_IS_FULL):
         return TooManyConnections(message, sqlstate=sqlstate)
-    if sqlstate in _STARTING_OR_STOPPING:
+    if sqlstate in _STARTING_OR_STOPPING or _pooler_says(fields, _POOLER_HAS_NO_SERVER):
         return ServerUnavailable(message, sqlstate=sqlstate)
     if sqlstate in _AUTHENTICATION:
         return AuthenticationFailed(message, sqlstate=sqlstate)

@@ -72,6 +72,7 @@ class FakeSession:
         self.closed = 0
         self.abandoned = 0
         self.looked = 0
+        self.renewed = 0
         self.flights: list[tuple[bytes | None, bytes]] = []
         self.answers: list[Callable[[], Reply]] = []
 
@@ -80,10 +81,21 @@ class FakeSession:
         """Whether the next user would find it as if new."""
         return self.whole and self.status is Status.IDLE
 
+    def die(self) -> None:
+        """Let the server end it, which only a look can tell."""
+        self.alive = False
+
     def look(self) -> Sighting:
         """Tell whether the server is still there."""
         self.looked += 1
         return Sighting(self.alive, None, None)
+
+    def bound(self, deadline: Deadline) -> None:
+        """Let nothing outlive the deadline."""
+
+    def renew(self) -> None:
+        """Forget what was registered."""
+        self.renewed += 1
 
     def close(self) -> None:
         """End it."""

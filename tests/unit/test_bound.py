@@ -90,9 +90,7 @@ def as_postgres_renders(ms: int) -> str:
 
 @given(
     st.integers(min_value=0, max_value=MAX_MS)
-    | st.builds(
-        lambda n, unit: n * UNITS[unit], st.integers(0, 24), st.sampled_from(sorted(UNITS))
-    )
+    | st.builds(lambda n, unit: n * UNITS[unit], st.integers(0, 24), st.sampled_from(sorted(UNITS)))
 )
 def test_every_rendering_of_a_time_is_read_back(ms):
     assert milliseconds(as_postgres_renders(ms)) == ms

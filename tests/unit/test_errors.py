@@ -19,11 +19,14 @@ from broker.errors import (
     outcome_unknown,
 )
 
-KINDS = sorted(
-    (kind for kind in vars(errors).values() if isinstance(kind, type) and kind is not object),
+KINDS: list[type[BrokerError]] = sorted(
+    (
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, BrokerError)
+    ),
     key=lambda kind: kind.__name__,
 )
-KINDS = [kind for kind in KINDS if issubclass(kind, BrokerError)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -48,7 +51,9 @@ def test_the_sqlstate_shows_in_the_text_and_not_in_the_message(kind):
     assert error.args == ("it broke",)
 
 
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))]
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_error_is_the_same_after_a_copy(kind, copied):
     error = copied(kind("it broke", sqlstate="40001"))

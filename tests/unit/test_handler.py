@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import logging
 from typing import Any
@@ -17,6 +18,8 @@ from tests.unit.fakes import settings
 
 class FakeBroker:
     """What the decorator needs of a Broker; remembers what it was told."""
+
+    serving = False
 
     def __init__(self, *leaks: Leak) -> None:
         self.settings = settings()
@@ -38,9 +41,12 @@ class FakeBroker:
 
 def test_an_invocation_begins_before_the_handler_and_ends_after_it():
     broker = FakeBroker()
-    handler = decorate(broker, lambda event, context: broker.told.append(event) or "answer")
 
-    assert handler("event", "context") == "answer"
+    def handler(event, context):
+        broker.told.append(event)
+        return "answer"
+
+    assert decorate(broker, handler)("event", "context") == "answer"
     assert broker.told == [("begin", "context"), "event", "end"]
 
 
@@ -67,12 +73,12 @@ def test_what_other_decorators_pass_on_arrives():
 
 def test_the_handler_keeps_its_name_and_docstring():
     def handler(event, context):
-        """Does it."""
+        """Do it."""
 
     decorated = decorate(FakeBroker(), handler)
 
-    assert (decorated.__name__, decorated.__doc__) == ("handler", "Does it.")
-    assert decorated.__wrapped__ is handler
+    assert (decorated.__name__, decorated.__doc__) == ("handler", "Do it.")
+    assert inspect.unwrap(decorated) is handler
 
 
 def test_a_handler_without_a_name_can_be_decorated():

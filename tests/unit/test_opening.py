@@ -94,7 +94,12 @@ def test_the_waits_are_drawn_anew_so_that_a_herd_spreads(monkeypatch):
 
 @pytest.mark.parametrize(
     "error",
-    [AuthenticationFailed("no"), TlsFailed("no"), ConnectError("no such database"), ConfigurationError("x")],
+    [
+        AuthenticationFailed("no"),
+        TlsFailed("no"),
+        ConnectError("no such database"),
+        ConfigurationError("x"),
+    ],
 )
 def test_what_no_waiting_mends_is_raised_at_once_and_as_it_is(monkeypatch, error):
     server = Server(error)
@@ -153,7 +158,7 @@ def test_an_authority_that_cannot_be_read_is_named(monkeypatch, tmp_path):
     missing = str(tmp_path / "ca.pem")
     attempt = Attempt(monkeypatch, Server(), tls=Tls.VERIFY_FULL, tls_ca=missing)
 
-    with pytest.raises(ConfigurationError, match="BROKER_TLS_CA='.*ca.pem' cannot be read"):
+    with pytest.raises(ConfigurationError, match=r"BROKER_TLS_CA=.*ca\.pem. cannot be read"):
         attempt.open()
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from broker.errors import UsageError
 from broker.result import Result
 
-ROWS = [[1, "a"], [2, "b"], [3, None]]
+ROWS: list[list[Any]] = [[1, "a"], [2, "b"], [3, None]]
 
 
 def result() -> Result:

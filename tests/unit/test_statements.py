@@ -24,7 +24,7 @@ QUIET = [
     "e'a\\\\'",
     "E''':x'",
     "U&'\\0041 :x'",
-    "U&\"d\\0061t :x\"",
+    'U&"d\\0061t :x"',
     "B'0101'",
     "X'1F'",
     "N':x'",
@@ -54,7 +54,7 @@ QUIET = [
     "'{\"a\": 1}'::jsonb ->> ':x'",
     "doc ? 'k'",
     "doc ?| array['a:b']",
-    "doc @> '{\"k\": \":v\"}'",
+    'doc @> \'{"k": ":v"}\'',
     "doc @? '$.a[*] ? (@ > :x)'".replace(":x", "2"),
     "doc #>> '{a,:b}'",
     "a @@ b",
@@ -150,7 +150,7 @@ def test_a_slice_between_bounds_is_not_a_parameter():
 
 
 def test_a_comment_ends_at_a_carriage_return_too():
-    """scan.l: comment is "--" {non_newline}*, and non_newline is [^\\n\\r]."""
+    r"""scan.l: a comment is "--" {non_newline}*, and non_newline is [^\n\r]."""
     assert text_of("select 1 -- one\r+ :n") == "select 1 -- one\r+ $1"
 
 
@@ -163,7 +163,8 @@ class Oracle:
     """The lexer again, one character at a time and with no pattern."""
 
     def __init__(self, sql: str) -> None:
-        self.sql, self.at, self.names = sql, 0, []
+        self.sql, self.at = sql, 0
+        self.names: list[str] = []
         self.sent = ""
 
     def translate(self) -> str:
@@ -183,13 +184,16 @@ class Oracle:
     def step(self) -> None:
         char = self.sql[self.at]
         if self.begins("--"):
-            while self.at < len(self.sql) and self.sql[self.at] != "\n":
+            while self.at < len(self.sql) and self.sql[self.at] not in "\r\n":
                 self.take(1)
         elif self.begins("/*"):
             self.comment()
         elif char in "eE" and self.sql[self.at + 1 : self.at + 2] == "'":
             self.take(1)
             self.quoted("'", escapes=True)
+            while (gap := self.line_break()) and self.sql[self.at + gap : self.at + gap + 1] == "'":
+                self.take(gap)
+                self.quoted("'", escapes=True)
         elif char in "'\"":
             self.quoted(char, escapes=False)
         elif char.isalpha() or char == "_":
@@ -197,12 +201,21 @@ class Oracle:
                 self.take(1)
         elif self.begins("::") or self.begins(":="):
             self.take(2)
-        elif char == ":" and self.at + 1 < len(self.sql) and self.first(self.sql[self.at + 1]):
-            self.parameter()
+        elif char == ":" and self.first(self.sql[self.at + 1 : self.at + 2]):
+            if self.word(self.sql[self.at - 1 : self.at] if self.at else ""):
+                self.take(1)  # a slice's
+            else:
+                self.parameter()
         elif char == "$":
             self.dollar()
         else:
             self.take(1)
+
+    def line_break(self) -> int:
+        """Return the length of the white space here, if a line ends in it."""
+        gap = self.sql[self.at :]
+        gap = gap[: len(gap) - len(gap.lstrip())]
+        return len(gap) if "\n" in gap or "\r" in gap else 0
 
     @staticmethod
     def first(char: str) -> bool:
@@ -428,7 +441,9 @@ def test_copy_that_needs_a_stream_is_refused_with_the_way_to_do_it(sql):
         refuse_unsafe(compile(sql))
 
 
-@pytest.mark.parametrize("sql", ["copy t from '/tmp/f'", "copy t from program 'cat'", "select copy"])
+@pytest.mark.parametrize(
+    "sql", ["copy t from '/tmp/f'", "copy t from program 'cat'", "select copy"]
+)
 def test_copy_that_needs_no_stream_is_ordinary(sql):
     assert kind(sql) is Kind.ORDINARY
 

@@ -71,7 +71,9 @@ def ahead(cell: str | None = None) -> bytes:
     return PARSED + BOUND + (row(cell, "x") if cell is not None else b"") + done("SELECT 1")
 
 
-def selected(*cells: tuple[str, ...], columns: Any = (("n", INT4),), status: bytes = b"I") -> bytes:
+def selected(
+    *cells: tuple[str | None, ...], columns: Any = (("n", INT4),), status: bytes = b"I"
+) -> bytes:
     """Return the whole answer to one statement that returns these rows."""
     rows = b"".join(row(*each) for each in cells)
     return (
@@ -93,6 +95,10 @@ class Peer:
     def hangs_up(self) -> None:
         """Close its end."""
         self.socket.close()
+
+    def finishes(self) -> None:
+        """Let nothing come after what it said; it still hears what is sent."""
+        self.socket.shutdown(socket.SHUT_WR)
 
     def heard(self) -> bytes:
         """Return what the client has sent so far."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from struct import pack
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -69,6 +71,13 @@ def test_a_row_of_another_width_is_refused(sent, announced, cell):
         gathered(data, announced)
 
 
+def test_a_row_that_lies_about_its_width_is_refused():
+    body = pack("!hi", 5, 3) + b"abc"
+
+    with pytest.raises(ProtocolError, match="5 columns where 1 were announced"):
+        gathered(message(b"D", body), 1)
+
+
 @pytest.mark.parametrize("length", [4, 100, 2**31 - 1])
 def test_a_cell_that_is_longer_than_its_row_is_refused(length):
     body = pack("!hi", 1, length) + b"abc"
@@ -87,7 +96,7 @@ def test_whatever_comes_is_taken_or_refused_and_never_read_twice(data):
     assert (end == 0) == (not rows)
 
 
-def converted(function: decode.Converter, *texts: str | None, encoding: str = "utf8") -> list:
+def converted(function: decode.Converter, *texts: str | None, encoding: str = "utf8") -> list[Any]:
     column: decode.Column = [None if text is None else text.encode(encoding) for text in texts]
     return [each[0] for each in decode.rows([column], [function], encoding)]
 
@@ -123,16 +132,14 @@ FAST = [
     (
         converters.timestamp_in,
         st.datetimes().map(str)
-        | st.sampled_from(
-            ["infinity", "0044-03-15 00:00:00 BC", "12024-01-01 00:00:00", "17/12/1997 07:37:16"]
-        ),
+        | st.sampled_from(["infinity", "12024-01-01 00:00:00", "17/12/1997 07:37:16"]),
     ),
     (
         converters.timestamptz_in,
         st.builds(
             lambda moment, zone: f"{moment}{zone}",
             st.datetimes(),
-            st.sampled_from(["+00", "-08", "+05:30", "+00:19:32", "-12:45"]),
+            st.sampled_from(["+00", "-08", "+05:30", "-12:45"]),
         )
         | st.sampled_from(["infinity", "0044-03-15 00:00:00+00 BC"]),
     ),
@@ -146,7 +153,35 @@ def test_the_fast_way_gives_what_pg8000_gives(function, texts, data):
 
     wanted = [None if text is None else function(text) for text in given_texts]
 
-    assert repr(converted(function, *given_texts)) == repr(wanted)  # NaN is not equal to itself
+    assert [comparable(v) for v in converted(function, *given_texts)] == [
+        comparable(v) for v in wanted
+    ]
+
+
+def comparable(value: Any) -> Any:
+    """Return what is equal where the values are, NaN and different classes of zones included."""
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=None), value.utcoffset()
+    return repr(value)
+
+
+@pytest.mark.parametrize(
+    ("function", "text"),
+    [
+        (converters.timestamp_in, "infinity"),
+        (converters.timestamp_in, "12024-01-01 00:00:00"),
+        (converters.timestamp_in, "0044-03-15 00:00:00 BC"),
+        (converters.timestamptz_in, "0044-03-15 00:00:00+00 BC"),
+        (converters.date_in, "0044-03-15 BC"),
+        (converters.date_in, "infinity"),
+        (converters.time_in, "24:00:00"),
+        (converters.interval_in, "infinity"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:tzname BC")
+def test_what_pythons_types_cannot_hold_comes_as_the_servers_text(function, text):
+    """Neither an error after the statement has run, nor another value."""
+    assert converted(function, text) == [text]
 
 
 def test_a_function_of_the_users_own_is_given_text():

@@ -130,3 +130,12 @@ def test_any_response_becomes_an_error_of_ours(response, sqlstate):
         ):
             assert isinstance(error, BrokerError)
             assert str(error)
+
+
+SERVER_IS_AWAY = "server login has been failing, cached error: connect failed (server_login_retry)"
+
+
+def test_a_pooler_whose_server_is_away_ran_nothing_and_is_asked_again():
+    """PgBouncer, objects.c, check_fast_fail: the client never had a server connection."""
+    assert not translate.session_ended(said("08P01", SERVER_IS_AWAY)).may_have_run
+    assert type(translate.connect_error(said("08P01", SERVER_IS_AWAY))) is ServerUnavailable

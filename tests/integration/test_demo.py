@@ -1,0 +1,142 @@
+"""`broker demo`: the main job end to end, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.wait import wait_until
+
+BROKER = [sys.executable, "-c", "from broker.cli import main; main()"]
+
+
+@pytest.fixture
+def temporary(tmp_path: Path) -> Iterator[Path]:
+    """Make a folder for the stack's temporary files, short enough for a socket's path."""
+    with tempfile.TemporaryDirectory(prefix="t", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def start(command: list[str], temporary: Path, **variables: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*BROKER, *command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "TMPDIR": str(temporary), **variables},
+    )
+
+
+def processes_using(folder: Path) -> list[str]:
+    """Return the command lines of the processes that mention the folder."""
+    listing = subprocess.run(
+        ["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True
+    ).stdout
+    return [line for line in listing.splitlines() if str(folder) in line]
+
+
+@pytest.mark.slow
+def test_the_demo_keeps_its_promises_and_leaves_nothing(temporary: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    process = start(["demo", "--json", "--report", str(report)], temporary)
+    out, err = process.communicate(timeout=280)
+
+    assert process.returncode == 0, err
+    told = json.loads(out)
+    assert told["kept"] is True
+    without, with_broker, as_lambda = told["acts"]
+    assert without["failures"]["53300"] > 0
+    assert without["peak_sessions"] > 90
+    assert without["clients"] == 300
+    assert with_broker["clients"] == 2000
+    assert as_lambda["clients"] >= 200, "two generations of at least 100 environments"
+    for act in (with_broker, as_lambda):
+        assert act["failures"] == {}
+        assert act["peak_sessions"] <= 30
+    for act in told["acts"]:
+        assert set(act) == {
+            "name", "clients", "requests", "failures", "p50_ms", "p99_ms", "peak_sessions",
+            "acknowledged", "found",
+        }  # fmt: skip
+        assert act["acknowledged"] == act["found"] > 0
+        assert act["acknowledged"] + sum(act["failures"].values()) == act["requests"]
+    html = report.read_text()
+    assert html.count("plotly-graph-div") == 6
+    assert "src=" not in html.split("</style>")[0], "it must need nothing from elsewhere"
+    assert list(temporary.iterdir()) == []
+    assert processes_using(temporary) == []
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_the_demo_interrupted_leaves_nothing(ending: signal.Signals, temporary: Path) -> None:
+    process = start(["demo", "--report", str(temporary / "report.html")], temporary)
+    wait_until(lambda: len(processes_using(temporary)) >= 2, "the servers to run", 60)
+    process.send_signal(ending)
+    out, err = process.communicate(timeout=60)
+
+    assert process.returncode == 128 + ending
+    assert "Traceback" not in out + err
+    wait_until(lambda: not processes_using(temporary), "the servers to be gone")
+    assert list(temporary.iterdir()) == []
+
+
+def test_up_serves_a_handler_and_leaves_nothing(temporary: Path, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        "from broker import Broker\n"
+        "db = Broker.from_env()\n"
+        "@db.handler\n"
+        "def handler(event, context):\n"
+        "    return db.run('select :n::int + 1 as m', n=event['n']).dicts()\n"
+    )
+    variables = tmp_path / "variables"
+    up = start(["up", "--env-file", str(variables)], temporary)
+    wait_until(lambda: variables.exists() and variables.read_text(), "broker up to be ready", 60)
+    assert variables.stat().st_mode & 0o077 == 0
+    given = dict(
+        line.removeprefix("export ").split("=", 1) for line in variables.read_text().splitlines()
+    )
+    called = start(
+        ["invoke", "app.handler", "--event", '{"n": 41}', "--times", "2", "--code", str(tmp_path)],
+        temporary, **given,
+    )  # fmt: skip
+    out, err = called.communicate(timeout=60)
+    up.send_signal(signal.SIGINT)
+    up_out, up_err = up.communicate(timeout=60)
+
+    assert called.returncode == 0, err
+    assert out == '[{"m": 42}]\n' * 2
+    assert up.returncode == 0, up_err
+    assert "export BROKER_HOST=127.0.0.1" in up_out
+    assert not variables.exists()
+    assert list(temporary.iterdir()) == []
+    assert processes_using(temporary) == []
+
+
+def test_a_handler_that_fails_is_said_and_exits_1(temporary: Path, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("def handler(event, context):\n    raise KeyError('n')\n")
+    called = start(["invoke", "app.handler", "--code", str(tmp_path)], temporary)
+    _, err = called.communicate(timeout=60)
+    assert called.returncode == 1
+    assert "KeyError" in err or "'n'" in err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["nonsense"], ["invoke"], ["invoke", "nohandler"], ["invoke", "a.b", "--event", "{"]],
+)
+def test_bad_usage_is_one_message_and_exits_2(command: list[str], temporary: Path) -> None:
+    process = start(command, temporary)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "Traceback" not in err
