@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -26,15 +27,15 @@ Brokers = Callable[..., Broker]
 
 
 @pytest.fixture(scope="module")
-def small() -> Postgres:
+def small() -> Iterator[Postgres]:
     """Run a server with two slots for others than superusers."""
     with Postgres({"max_connections": "5", "superuser_reserved_connections": "3"}) as server:
         server.create_role("app", "pw")
         yield server
 
 
-def settings(server: Postgres, **changes: object) -> Settings:
-    given: dict[str, object] = {
+def settings(server: Postgres, **changes: Any) -> Settings:
+    given: dict[str, Any] = {
         "host": server.host,
         "port": server.port,
         "database": "postgres",

@@ -41,7 +41,7 @@ def start(command: list[str], temporary: Path, **variables: str) -> subprocess.P
 def processes_using(folder: Path) -> list[str]:
     """Return the command lines of the processes that mention the folder."""
     listing = subprocess.run(
-        ["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True
+        ["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True
     ).stdout
     return [line for line in listing.splitlines() if str(folder) in line]
 

@@ -306,6 +306,7 @@ def test_one_transaction_in_two_threads_at_once_is_refused(db: Broker) -> None:
         tx.run("select 1")
         sleeper = threading.Thread(target=lambda: tx.run("select pg_sleep(1)"))
         session = tx._session
+        assert session is not None
         sleeper.start()
         while not session.in_flight:
             pass
