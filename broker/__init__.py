@@ -1,6 +1,5 @@
 """A serverless connection broker for AWS Lambda and PostgreSQL."""
 
-from broker._version import __version__
 from broker.broker import Broker
 from broker.deadline import Deadline
 from broker.errors import (
@@ -31,6 +30,8 @@ from broker.errors import (
 )
 from broker.result import Result
 from broker.settings import Settings
+
+__version__ = "0.1.0"
 
 __all__ = [
     "AuthenticationFailed",

@@ -20,9 +20,10 @@ class Leak(NamedTuple):
     in_transaction: bool
 
     def __str__(self) -> str:
+        file, line = self.place
         what = "a transaction" if self.in_transaction else "a session"
         return (
-            f"{what} checked out at {self.place} was still open when the invocation ended; "
+            f"{what} checked out at {file}:{line} was still open when the invocation ended; "
             "it was rolled back and its session closed. Use it in a `with` block"
         )
 

@@ -10,7 +10,6 @@ import random
 import sys
 import threading
 from collections.abc import Callable
-from typing import NamedTuple
 
 from broker.deadline import Clock, Deadline
 from broker.errors import BrokerClosed, CheckoutTimeout
@@ -18,15 +17,8 @@ from broker.reuse import Action, Policy, Reason, judge, lifetime_s
 from broker.stats import Recorder, Stats
 from broker.wire import Session
 
-
-class Place(NamedTuple):
-    """A place in the user's code."""
-
-    file: str
-    line: int
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+Place = tuple[str, int]
+"""A place in the user's code: the file and the line."""
 
 
 class Pool:
@@ -55,6 +47,7 @@ class Pool:
         self._out: dict[Session, Place] = {}
         self._taken = 0  # slots: sessions idle, out, and being opened
         self._lives_s: dict[Session, float] = {}
+        self._waiting = 0  # threads in _wait
         self._closed = False
 
     def checkout(self, deadline: Deadline) -> Session:
@@ -89,17 +82,21 @@ class Pool:
 
     def _wait(self, deadline: Deadline) -> None:
         started_s = self._clock.monotonic()
-        free = self._changed.wait_for(
-            lambda: self._idle or self._taken < self._max_sessions or self._closed,
-            min(deadline.remaining_s(), threading.TIMEOUT_MAX),
-        )
+        self._waiting += 1
+        try:
+            free = self._changed.wait_for(
+                lambda: self._idle or self._taken < self._max_sessions or self._closed,
+                min(deadline.remaining_s(), threading.TIMEOUT_MAX),
+            )
+        finally:
+            self._waiting -= 1
         waited_s = self._clock.monotonic() - started_s
         self._recorder.waited(waited_s * 1000)
         if not free:
-            places = ", ".join(sorted({str(place) for place in self._out.values()})) or "nowhere"
+            places = sorted({f"{file}:{line}" for file, line in self._out.values()})
             raise CheckoutTimeout(
                 f"waited {waited_s:.1f} s for one of {self._max_sessions} session(s), checked out "
-                f"at {places}. {CheckoutTimeout().args[0]}"
+                f"at {', '.join(places) or 'no place known'}. {CheckoutTimeout().args[0]}"
             )
 
     def _open(self, deadline: Deadline) -> Session:
@@ -145,7 +142,8 @@ class Pool:
                 return
             if not self._closed:
                 self._idle.append(session)
-                self._changed.notify()
+                if self._waiting:
+                    self._changed.notify()
                 return
         self.retire(session, Reason.CLOSED)
 
@@ -209,4 +207,4 @@ def _caller() -> Place:
         if module.partition(".")[0] != _PACKAGE and module != "contextlib":
             break
         frame = frame.f_back
-    return Place(frame.f_code.co_filename, frame.f_lineno)
+    return frame.f_code.co_filename, frame.f_lineno

@@ -42,8 +42,8 @@ class Recorder:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._total: Counter[str] = Counter()
-        self._total_replaced: Counter[Reason] = Counter()
+        self._taken: Counter[str] = Counter()
+        self._taken_replaced: Counter[Reason] = Counter()
         self._tally = Tally()
 
     def begin_anew(self) -> None:
@@ -53,19 +53,16 @@ class Recorder:
     def count(self, what: str) -> None:
         """Count one more of it."""
         with self._lock:
-            self._total[what] += 1
             self._tally.counts[what] += 1
 
     def replaced(self, reason: Reason) -> None:
         """Count one more session that was retired."""
         with self._lock:
-            self._total_replaced[reason] += 1
             self._tally.replaced[reason] += 1
 
     def connected(self, took_ms: float) -> None:
         """Count a session that was opened, and how long that took."""
         with self._lock:
-            self._total["opened"] += 1
             self._tally.counts["opened"] += 1
             _keep(self._tally.connect_ms, took_ms)
 
@@ -77,13 +74,16 @@ class Recorder:
     def take(self) -> Tally:
         """Return what was counted since the last take, and begin anew."""
         with self._lock:
-            taken, self._tally = self._tally, Tally()
-        return taken
+            tally, self._tally = self._tally, Tally()
+            self._taken.update(tally.counts)
+            self._taken_replaced.update(tally.replaced)
+        return tally
 
     def stats(self, *, sessions_open: int, sessions_idle: int) -> Stats:
         """Return the totals."""
         with self._lock:
-            total, replaced = Counter(self._total), dict(self._total_replaced)
+            total = self._taken + self._tally.counts
+            replaced = dict(self._taken_replaced + self._tally.replaced)
         return Stats(
             sessions_open=sessions_open,
             sessions_idle=sessions_idle,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from enum import Enum
 from typing import Any, Protocol
 
 from broker import statements
@@ -34,12 +33,6 @@ class Lender(Protocol):
         """Take it back: kept if it is clean, retired if not."""
 
 
-class _State(Enum):
-    NEW = "not begun"
-    OPEN = "open"
-    ENDED = "ended"
-
-
 class Transaction:
     """One transaction on one session, from its first statement to its end.
 
@@ -60,11 +53,12 @@ class Transaction:
         self._begin = begin
         self._comment = comment
         self._rides = rides
-        self._state = _State.NEW
-        self._session: Session | None = None
+        self._session: Session | None = None  # from the first statement on
+        self._ended = False
 
     def __repr__(self) -> str:
-        return f"<Transaction {self._state.value}>"
+        state = "ended" if self._ended else "open" if self._session else "not begun"
+        return f"<Transaction {state}>"
 
     def run(self, sql: str, /, **params: Any) -> Result:
         """Run one statement in the transaction, in one flight; BEGIN rides with the first."""
@@ -85,7 +79,7 @@ class Transaction:
         return self._send(statement, batch)
 
     def _refuse_if_ended(self) -> None:
-        if self._state is _State.ENDED:
+        if self._ended:
             raise TransactionEnded
 
     def _send(self, statement: statements.Statement, batch: list[list[object]]) -> Result:
@@ -93,7 +87,6 @@ class Transaction:
         statements.refuse_unsafe(statement)
         if self._session is None:
             self._session = self._lender.checkout(self._deadline)
-            self._state = _State.OPEN
         session = self._session
         self._refuse_if_lost(session)
         begin = self._begin if session.status is Status.IDLE else None
@@ -146,7 +139,7 @@ class Transaction:
             self._end()
 
     def _end(self) -> None:
-        self._state = _State.ENDED
+        self._ended = True
         session, self._session = self._session, None
         if session is not None:
             self._lender.give_back(session)

@@ -217,7 +217,11 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
 
     def _take_rows(self, context: Context, columns: list[decode.Column]) -> None:
         """Convert what was gathered, and forget it if the statement failed."""
-        if columns and columns[0] and context.error is None:
+        if not columns or not columns[0] or context.error is not None:
+            return
+        if len(columns[0]) == 1:
+            context.rows.append(decode.row(columns, context.input_funcs, self._client_encoding))
+        else:
             context.rows += decode.rows(columns, context.input_funcs, self._client_encoding)
 
     def register_in_adapter(self, oid: int, in_func: decode.Converter) -> None:

@@ -169,7 +169,7 @@ def test_an_invocation_that_ends_rolls_back_and_closes_what_is_open(db, opened):
     (leak,) = db.end_invocation()
 
     assert leak.in_transaction
-    assert leak.place.file == __file__
+    assert leak.place[0] == __file__
     assert [text for _, text in opened[0].flights] == [b"select 1", b"rollback"]
     assert opened[0].closed
     assert db.stats().leaks == 1

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from broker.handler import Leak, decorate
-from broker.pool import Place
 from broker.stats import Recorder
 from tests.unit.fakes import settings
 
@@ -91,7 +90,7 @@ def test_a_handler_without_a_name_can_be_decorated():
 
 
 def test_a_leak_is_logged_with_its_place_and_what_to_do(caplog, capsys):
-    broker = FakeBroker(Leak(Place("/var/task/app.py", 12), in_transaction=True))
+    broker = FakeBroker(Leak(("/var/task/app.py", 12), in_transaction=True))
     with caplog.at_level(logging.ERROR, "broker"):
         decorate(broker, lambda event, context: None)("event", None)
 
@@ -103,7 +102,7 @@ def test_a_leak_is_logged_with_its_place_and_what_to_do(caplog, capsys):
 
 
 def test_a_leaked_session_is_told_from_a_leaked_transaction():
-    assert str(Leak(Place("f", 1), in_transaction=False)).startswith("a session checked out at f:1")
+    assert str(Leak(("f", 1), in_transaction=False)).startswith("a session checked out at f:1")
 
 
 def test_each_invocation_emits_its_own_counts_and_a_failed_one_too(capsys):

@@ -106,9 +106,8 @@ def test_the_place_of_a_checkout_is_the_users_own_line():
     session = env.pool.checkout(env.now)  # this line
     (place,) = env.pool.outstanding().values()
 
-    assert place.file == __file__
-    assert "# this line" in Path(__file__).read_text("utf-8").splitlines()[place.line - 1]
-    assert str(place) == f"{__file__}:{place.line}"
+    assert place[0] == __file__
+    assert "# this line" in Path(__file__).read_text("utf-8").splitlines()[place[1] - 1]
     env.pool.give_back(session)
     assert env.pool.outstanding() == {}
 
