@@ -112,12 +112,18 @@ def _conduct(pipes: list[Pipe], clients: int, progress: Progress) -> StormResult
 def _work(pipe: Pipe, settings: Settings, clients: int, requests_each: int) -> None:
     """Be one process of the storm."""
     threading.stack_size(STACK_BYTES)
+    connected, go = threading.Barrier(clients + 1), threading.Event()
     crowd = [_Client(Broker(settings), f"{os.getpid()}-{n}", requests_each) for n in range(clients)]
-    _together([client.connect for client in crowd])
+    threads = [
+        threading.Thread(target=client.live, args=(connected, go), daemon=True) for client in crowd
+    ]
+    for thread in threads:
+        thread.start()
+    connected.wait(BOUND_S)
     pipe.send("connected")
     pipe.recv()
-    threads = _start([client.storm for client in crowd])
     started_s = time.monotonic()
+    go.set()
     for thread in threads:
         while thread.is_alive():
             thread.join(0.2)
@@ -137,11 +143,18 @@ class _Client:
         self._name = name
         self._requests = requests
 
-    def connect(self) -> None:
+    def live(self, connected: threading.Barrier, go: threading.Event) -> None:
+        """Connect, wait until all have, and storm together with them."""
         try:
             self.db.run("select 1")
         except BrokerError as error:
-            self.result.failures[error.sqlstate or type(error).__name__] += 1
+            self._failed(error)
+        connected.wait(BOUND_S)
+        go.wait(BOUND_S)
+        self.storm()
+
+    def _failed(self, error: BrokerError) -> None:
+        self.result.failures[error.sqlstate or type(error).__name__] += 1
 
     def storm(self) -> None:
         for number in range(self._requests):
@@ -150,20 +163,8 @@ class _Client:
             try:
                 row = self.db.run(WRITE, token=token).one()
             except BrokerError as error:
-                self.result.failures[error.sqlstate or type(error).__name__] += 1
+                self._failed(error)
             else:
                 self.result.latencies_ms.append((time.perf_counter() - started_s) * 1000)
                 self.result.answered += 1
                 self.result.foreign += row != [token]
-
-
-def _start(calls: list[Callable[[], None]]) -> list[threading.Thread]:
-    threads = [threading.Thread(target=call, daemon=True) for call in calls]
-    for thread in threads:
-        thread.start()
-    return threads
-
-
-def _together(calls: list[Callable[[], None]]) -> None:
-    for thread in _start(calls):
-        thread.join(BOUND_S)
