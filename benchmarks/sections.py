@@ -90,7 +90,7 @@ def _imports(_: Stack, effort: Effort, advance: Advance) -> Iterator[Section]:
 
 def _storm(stack: Stack, effort: Effort, advance: Advance) -> Iterator[Section]:
     port, rounds = stack.pgbouncer.port, effort.storm_rounds
-    yield storm.measure(port, effort.clients, rounds, effort.storm_s, advance)
+    yield from storm.measure(port, effort.clients, rounds, effort.storm_s, advance)
 
 
 SECTIONS: Mapping[str, Plan] = {
@@ -99,5 +99,5 @@ SECTIONS: Mapping[str, Plan] = {
     "delayed": Plan(_delayed, lambda effort: effort.rounds * _COMPETITORS),
     "fetch": Plan(_fetch, lambda effort: effort.fetch_rounds * len(PEERS) * len(fetch.SHAPES)),
     "imports": Plan(_imports, lambda effort: effort.import_rounds * len(imports.MODULES)),
-    "storm": Plan(_storm, lambda effort: 1 + 2 * effort.storm_rounds),
+    "storm": Plan(_storm, lambda effort: 1 + 4 * effort.storm_rounds),
 }

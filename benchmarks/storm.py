@@ -18,7 +18,8 @@ from benchmarks.stack import POOL, RIDES
 
 PROCESSES = 4
 SERVICE_S = 0.02
-SQL = f"select pg_sleep({SERVICE_S})"
+HOLDS_A_SESSION = f"select pg_sleep({SERVICE_S})"
+USES_A_PROCESSOR = "select id, name from item where id = 7"
 THROUGHPUT_GOAL = 0.85
 STOP_BOUND_S = 30.0
 
@@ -97,17 +98,20 @@ def _reaped(process: subprocess.Popen[str]) -> Iterator[None]:
 
 def measure(
     port: int, clients: int, rounds: int, seconds: float, advance: Callable[[], object]
-) -> Section:
+) -> Iterator[Section]:
     """Compare the throughput of `clients` with that of as many as the pool has sessions."""
     with Crowd(port, clients) as crowd:
         crowd.log_in()
         advance()
-        runs: dict[int, list[Run]] = {POOL: [], clients: []}
-        for _ in range(rounds):
-            for active, taken in runs.items():
-                taken.append(Run(*crowd.run(active, seconds, SQL)))
-                advance()
-    return _section(runs, clients, seconds, crowd.failures)
+        for sql, bound in ((HOLDS_A_SESSION, "the pool"), (USES_A_PROCESSOR, "the processors")):
+            runs: dict[int, list[Run]] = {POOL: [], clients: []}
+            for _ in range(rounds):
+                for active, taken in runs.items():
+                    taken.append(Run(*crowd.run(active, seconds, sql)))
+                    advance()
+            section = _section(runs, clients, bound, seconds, crowd.failures)
+            section.notes = [f"`{sql}`", *_notes(runs, clients, sql, seconds, crowd.failures)]
+            yield section
 
 
 class Run(NamedTuple):
@@ -118,11 +122,15 @@ class Run(NamedTuple):
 
 
 def _section(
-    runs: dict[int, list[Run]], clients: int, seconds: float, failures: Counter[str]
+    runs: dict[int, list[Run]],
+    clients: int,
+    bound: str,
+    seconds: float,
+    failures: Counter[str],
 ) -> Section:
     section = Section(
         "storm",
-        f"A storm: {clients:,} clients on a pool of {POOL}, through PgBouncer",
+        f"A storm that {bound} bound: {clients:,} clients on a pool of {POOL}, through PgBouncer",
         ("clients", "statements/s", "p50", "p99", f"÷ {POOL} clients"),
     )
     for active, taken in runs.items():
@@ -138,23 +146,28 @@ def _section(
             Ratio(share, THROUGHPUT_GOAL, at_least=True) if active != POOL else None,
         )
     section.add("failures", Ratio(sum(failures.values()), 0), None, None, None)
-    section.notes = _notes(runs, clients, seconds, failures)
     return section
 
 
 def _notes(
-    runs: dict[int, list[Run]], clients: int, seconds: float, failures: Counter[str]
+    runs: dict[int, list[Run]], clients: int, sql: str, seconds: float, failures: Counter[str]
 ) -> list[str]:
     ceiling = POOL / SERVICE_S
     bound = median(len(run.latencies_ms) / seconds for run in runs[clients]) / ceiling
+    what = (
+        f"Each holds a session of the pool for {SERVICE_S * 1000:g} ms without using a processor: "
+        f"{POOL} sessions can do {ceiling:,.0f}/s at the most, and {clients:,} clients got "
+        f"{bound:.0%} of that."
+        if sql == HOLDS_A_SESSION
+        else "Clients, PgBouncer and PostgreSQL share the processors, so every wake-up counts; "
+        "docs/decisions.md has what pgbench loses there."
+    )
     cores = os.cpu_count() or 1
     cpu = median(run.cpu_s / seconds for run in runs[clients]) / cores
     return [
-        f"`{SQL}`: each holds a session of the pool for {SERVICE_S * 1000:g} ms without using a "
-        "processor. Each client is a Broker with one session, logged in beforehand.",
-        f"What bounds it is the pool: {POOL} sessions can do {ceiling:,.0f}/s at the most, and "
-        f"{clients:,} clients got {bound:.0%} of that. The clients themselves ({PROCESSES} "
-        f"processes of threads) took {cpu:.0%} of this machine's {cores} processors.",
+        f"{what} Each client is a Broker with one session, logged in beforehand. The clients "
+        f"themselves ({PROCESSES} processes of threads) took {cpu:.0%} of this machine's {cores} "
+        "processors.",
         f"{len(runs[clients])} rounds of {seconds:g} s each, in turn.",
         *(f"{count} × {failure}" for failure, count in failures.most_common(5)),
     ]
