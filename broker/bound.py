@@ -48,6 +48,11 @@ def riding_sql(bound_ms: int, *, known: bool) -> bytes:
     )
 
 
+def standing_sql(bound_ms: int | None) -> bytes:
+    """Return the statement that bounds every further one of a session; 0 for no bound."""
+    return b"select set_config('statement_timeout','%d',false)" % (bound_ms or 0)
+
+
 def milliseconds(setting: str) -> int:
     """Return PostgreSQL's rendering of a time setting, such as 0, 1500ms or 30s, in ms."""
     match = re.fullmatch(_SETTING, setting)

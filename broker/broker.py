@@ -8,17 +8,16 @@ import random
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from broker import statements
+from broker import bound, statements
 from broker.backoff import delay_s
 from broker.credentials import Credentials
 from broker.deadline import SYSTEM_CLOCK, Clock, Deadline
 from broker.errors import (
     BrokerError,
     ConnectionLost,
-    DeadlineExceeded,
     NestedTransaction,
     UsageError,
     outcome_unknown,
@@ -67,7 +66,9 @@ class Broker:
         self._mine = _OfThread()
         opener = Opener(settings, Credentials(settings), self.recorder, clock, rng)
         policy = Policy(settings.fresh_s, settings.idle_timeout_s, settings.lifetime_s)
-        self._pool = Pool(opener.open, settings.max_sessions, policy, self.recorder, clock, rng)
+        self._pool = Pool(
+            opener.open, opener.cancel, settings.max_sessions, policy, self.recorder, clock, rng
+        )
         if hasattr(os, "register_at_fork"):
             _begin_anew_after_fork(weakref.ref(self))
 
@@ -89,16 +90,17 @@ class Broker:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def run(self, sql: str, /, **params: Any) -> Result:
-        """Run one statement and commit it: one flight.
+    def run(self, sql: str, /, *unnamed: Any, **params: Any) -> Result:
+        """Run one statement and commit it: one flight. Parameters are named, as in :name.
 
         Raises StatementError if the server refuses it, OutcomeUnknown if the answer is lost
         after it was sent, and DeadlineExceeded, ConnectError or UsageError as they say.
         """
+        statements.refuse_unnamed(unnamed)
         statement = statements.compile(sql)
         batch = [statement.values(params)]
         statements.refuse_unsafe(statement)
-        self._refuse_within_transaction("db.run()", "tx.run()")
+        self._refuse_within_transaction("db.run()", "the open one, as in tx.run()")
         deadline = self._deadline()
         text = statement.text + self._comment()
         rides = self._rides and statement.kind is not statements.Kind.ALONE
@@ -107,7 +109,7 @@ class Broker:
             try:
                 reply = session.execute(text, batch, deadline, rides=rides)
                 return Result(reply.columns, reply.rows, reply.row_count)
-            except (ConnectionLost, DeadlineExceeded) as error:
+            except Exception as error:
                 if session.whole:  # answered by the server, or not sent
                     raise
                 if not isinstance(error, ConnectionLost) or error.may_have_run:
@@ -129,9 +131,16 @@ class Broker:
         It commits on leaving and rolls back on an exception. n statements take n + 1 flights:
         BEGIN rides with the first.
         """
+        with self._transaction(self._deadline(), read_only, isolation) as tx:
+            yield tx
+
+    @contextmanager
+    def _transaction(
+        self, deadline: Deadline, read_only: bool, isolation: str | None
+    ) -> Iterator[Transaction]:
         begin = begin_sql(read_only=read_only, isolation=isolation)
         self._refuse_within_transaction("db.transaction()", "the open one")
-        tx = Transaction(self._pool, self._deadline(), begin, self._comment(), rides=self._rides)
+        tx = Transaction(self._pool, deadline, begin, self._comment(), rides=self._rides)
         mine = self._mine.open = (self._served, tx)
         try:
             yield tx
@@ -163,7 +172,7 @@ class Broker:
         deadline = self._deadline()
         for attempt in itertools.count():
             try:
-                with self.transaction(read_only=read_only, isolation=isolation) as tx:
+                with self._transaction(deadline, read_only, isolation) as tx:
                     return fn(tx)
             except BrokerError as error:
                 wait_s = delay_s(attempt, self._rng)
@@ -178,42 +187,36 @@ class Broker:
     def session(self) -> Iterator[ExclusiveSession]:
         """Lend a session out whole, with the face of pg8000.native.Connection.
 
-        For COPY, cursors and prepared statements. Afterwards what it left open is rolled back;
-        under `direct` it is made as new with DISCARD ALL, behind a pooler it is replaced.
+        For COPY, cursors and prepared statements. Afterwards what it left open is rolled back,
+        and the session is closed: nobody inherits what was done with it. Behind a pooler, what
+        it SET may stay with the pooler's server connection: use `set local` in a transaction.
+        Its statements are bounded by the deadline; `direct`, the server knows of it as well.
         """
-        self._refuse_within_transaction("db.session()", "tx.run()")
+        self._refuse_within_transaction("db.session()", "the open one")
         deadline = self._deadline()
         session = self._pool.checkout(deadline)
         lent = ExclusiveSession(session, deadline)
+        mine = self._mine.open = (self._served, lent)
         try:
+            if self.settings.flavour is Flavour.DIRECT:
+                limit_ms = bound.riding_ms(deadline.remaining_s(), None)
+                session.execute(bound.standing_sql(limit_ms), [()], deadline, rides=False)
             yield lent
         finally:
+            if self._mine.open is mine:
+                self._mine.open = None
             lent.end()
-            self._clean(session, deadline)
-
-    def _clean(self, session: Session, deadline: Deadline) -> None:
-        """Return a lent session as if new, or retire it. Never raises."""
-        if self.settings.flavour is not Flavour.DIRECT:
             self._roll_back(session, deadline)
+            if session.gave_up:
+                self._pool.give_back(session)  # which cancels what still runs
             self._pool.retire(session, Reason.EXCLUSIVE)
-            return
-        if self._roll_back(session, deadline):
-            session.renew()
-            try:
-                session.execute(b"discard all", [()], deadline, rides=False)
-            except BrokerError:
-                self._pool.retire(session, Reason.EXCLUSIVE)
-        self._pool.give_back(session)
 
     @staticmethod
-    def _roll_back(session: Session, deadline: Deadline) -> bool:
-        """Roll back what is open in the session; tell whether it is clean now."""
-        try:
+    def _roll_back(session: Session, deadline: Deadline) -> None:
+        """Roll back what is open in the session, if that is still possible."""
+        with suppress(BrokerError):
             if session.whole and session.status is not Status.IDLE:
                 session.execute(b"rollback", [()], deadline, rides=False)
-        except BrokerError:
-            return False
-        return session.clean
 
     def handler(self, function: Callable[..., T]) -> Callable[..., T]:
         """Decorate a Lambda handler: its deadline, its name on its statements, leaks, metrics."""
@@ -243,7 +246,7 @@ class Broker:
     def end_invocation(self) -> list[Leak]:
         """Close what the invocation left open, so that nothing is frozen with it; return it."""
         leaks = []
-        for session, place in self._pool.outstanding().items():
+        for session, place in self._pool.end_invocation().items():
             leaks.append(Leak(place, in_transaction=session.status is not Status.IDLE))
             if not session.in_flight:  # spares a pooler the loss of the server connection
                 self._roll_back(session, Deadline.after(LEAK_ROLLBACK_S, self._clock))
@@ -264,8 +267,8 @@ class Broker:
     def _refuse_within_transaction(self, call: str, instead: str) -> None:
         if self._mine.open is not None and self._mine.open[0] == self._served:
             raise NestedTransaction(
-                f"{call} inside an open transaction of the same thread would not be part of it: "
-                f"use {instead}"
+                f"{call} inside an open transaction or session of the same thread would not be "
+                f"part of it: use {instead}"
             )
 
     def _after_fork(self) -> None:
@@ -276,9 +279,9 @@ class Broker:
 
 
 class _OfThread(threading.local):
-    """What each thread has open: the transaction, and the number of its invocation."""
+    """What each thread has open, and the number of the invocation that opened it."""
 
-    open: tuple[int, Transaction] | None = None
+    open: tuple[int, Transaction | ExclusiveSession] | None = None
 
 
 def _begin_anew_after_fork(reference: weakref.ref[Broker]) -> None:

@@ -99,7 +99,7 @@ class TlsFailed(ConnectError):
 
 
 class DeadlineExceeded(BrokerError):
-    """The deadline passed, and nothing of the statement was kept.
+    """The deadline passed. Unless this is an OutcomeUnknown too, nothing of the work was kept.
 
     The deadline is what the invocation has left, minus BROKER_MARGIN_S, or BROKER_TIMEOUT_S
     outside of one: make the statement faster, or raise the function's timeout.
@@ -208,10 +208,11 @@ class TransactionAborted(StatementError):
     """
 
 
-def outcome_unknown(what: str, error: BrokerError) -> OutcomeUnknown:
+def outcome_unknown(what: str, error: Exception) -> OutcomeUnknown:
     """Return the error to raise when `error` hid the answer to `what`."""
     late = isinstance(error, DeadlineExceeded)
     kind = OutcomeUnknownAtDeadline if late else OutcomeUnknown
     advice = " ".join((kind.__doc__ or "").split())
-    why = "" if late else f": {error.args[0]}"
-    return kind(f"the answer to {what} was lost{why}. {advice}", sqlstate=error.sqlstate)
+    why = "" if late else f": {error.args[0] if error.args else repr(error)}"
+    sqlstate = getattr(error, "sqlstate", None)
+    return kind(f"the answer to {what} was lost{why}. {advice}", sqlstate=sqlstate)

@@ -8,10 +8,12 @@ from ssl import SSLContext
 from broker.backoff import delay_s
 from broker.credentials import Credentials
 from broker.deadline import Clock, Deadline
-from broker.errors import ConnectError, TooManyConnections
-from broker.settings import Settings
+from broker.errors import ConnectError, DeadlineExceeded, TooManyConnections
+from broker.settings import Flavour, Settings
 from broker.stats import Recorder
-from broker.wire import Session, connect, tls_context
+from broker.wire import Session, cancel, connect, tls_context
+
+CANCEL_BOUND_S = 0.2  # it comes out of the margin for the answer
 
 
 class Opener:
@@ -39,21 +41,28 @@ class Opener:
         self._tls_is_known = False
 
     def open(self, deadline: Deadline) -> Session:
-        """Return a new session; raises the last attempt's ConnectError at the deadline."""
+        """Return a new session.
+
+        Raises DeadlineExceeded where no time is left to try, and at the deadline the last
+        ConnectError that the server itself gave, or else the last.
+        """
+        if deadline.passed():
+            raise DeadlineExceeded
         started_s = self._clock.monotonic()
-        attempt = 0
+        attempt, told = 0, None
         while True:
             try:
                 session = self._attempt(attempt, deadline)
             except ConnectError as error:
                 if isinstance(error, TooManyConnections):
                     self._recorder.count("too_many_connections")
+                told = error if error.sqlstate or told is None else told
                 wait_s = delay_s(attempt, self._rng)
                 attempt += 1
                 if not error.retryable:
                     raise
                 if wait_s >= deadline.remaining_s():
-                    raise self._given_up(error, attempt, started_s) from error
+                    raise self._given_up(told, attempt, started_s) from error
                 self._recorder.count("connect_retries")
                 self._clock.sleep(wait_s)
             else:
@@ -71,6 +80,12 @@ class Opener:
             self._tls, self._tls_is_known = tls_context(settings), True
         bounded = deadline.within(settings.connect_timeout_s * 2.0 ** min(attempt, 10))
         return connect(settings, self._credentials.password(), self._tls, bounded, self._clock)
+
+    def cancel(self, session: Session) -> None:
+        """Stop what the session still runs on the server; its caller gave up at the deadline."""
+        if self._settings.flavour is not Flavour.RDS_PROXY:  # which knows no CancelRequest
+            bounded = Deadline.after(CANCEL_BOUND_S, self._clock)
+            cancel(self._settings, self._tls, session.cancel_key, bounded)
 
     def _given_up(self, error: ConnectError, attempts: int, started_s: float) -> ConnectError:
         took_s = self._clock.monotonic() - started_s

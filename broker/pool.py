@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 
 from broker.deadline import Clock, Deadline
-from broker.errors import BrokerClosed, CheckoutTimeout
+from broker.errors import BrokerClosed, CheckoutTimeout, TransactionEnded
 from broker.reuse import Action, Policy, Reason, judge, lifetime_s
 from broker.stats import Recorder, Stats
 from broker.wire import Session
@@ -27,6 +27,7 @@ class Pool:
     def __init__(
         self,
         open_session: Callable[[Deadline], Session],
+        cancel: Callable[[Session], None],
         max_sessions: int,
         policy: Policy,
         recorder: Recorder,
@@ -34,6 +35,7 @@ class Pool:
         rng: random.Random,
     ) -> None:
         self._open_session = open_session
+        self._cancel = cancel
         self._max_sessions = max_sessions
         self._policy = policy
         self._recorder = recorder
@@ -49,13 +51,16 @@ class Pool:
         self._lives_s: dict[Session, float] = {}
         self._waiting = 0  # threads in _wait
         self._closed = False
+        self._served = 0  # invocations that have ended
 
     def checkout(self, deadline: Deadline) -> Session:
         """Return a session that is idle and alive, opening one where there is none.
 
         Raises CheckoutTimeout when all were in use until the deadline, a ConnectError when none
-        could be opened, BrokerClosed after close().
+        could be opened, BrokerClosed after close(), TransactionEnded when the invocation that
+        asked for it has ended meanwhile.
         """
+        served = self._served
         while True:
             session = self._take(deadline)
             if session is None:
@@ -65,8 +70,15 @@ class Pool:
             else:
                 self._recorder.count("reused")
             with self._changed:
-                self._out[session] = _caller()
-            return session
+                wanted = not self._closed and served == self._served
+                if wanted:
+                    self._out[session] = _caller()
+            if wanted:
+                return session
+            self.retire(session, Reason.CLOSED if self._closed else Reason.LEAKED)
+            if self._closed:
+                raise BrokerClosed
+            raise TransactionEnded("the invocation ended before its thread got a session")
 
     def _take(self, deadline: Deadline) -> Session | None:
         """Return an idle session, or None for the right to open one; wait until there is either."""
@@ -111,6 +123,9 @@ class Pool:
 
     def _usable(self, session: Session) -> bool:
         """Judge an idle session that nobody else has; retire it where it is of no more use."""
+        if not session.clean:
+            self.retire(session, Reason.INTERRUPTED)
+            return False
         now = self._clock.now()
         age_s, life_s = now.since(session.opened_at), self._lives_s[session]
         verdict = judge(now, session.last_used, life_s, age_s, self._policy)
@@ -134,7 +149,9 @@ class Pool:
     def give_back(self, session: Session) -> None:
         """Take a session back: kept if it is clean, retired if not."""
         if not session.clean:
-            self.retire(session, Reason.INTERRUPTED)
+            if session.gave_up:
+                self._cancel(session)
+            self.retire(session, _why_unclean(session))
             return
         session.last_used = self._clock.now()
         with self._changed:
@@ -169,6 +186,12 @@ class Pool:
         with self._changed:
             return dict(self._out)
 
+    def end_invocation(self) -> dict[Session, Place]:
+        """Return what is checked out, and let nobody who is waiting or opening have any more."""
+        with self._changed:
+            self._served += 1
+            return dict(self._out)
+
     def stats(self) -> Stats:
         """Return the counts, and the sessions there are now."""
         with self._changed:
@@ -194,6 +217,12 @@ class Pool:
         self._closed = closed
         for session in sessions:
             session.abandon()
+
+
+def _why_unclean(session: Session) -> Reason:
+    if session.demoted:
+        return Reason.READ_ONLY
+    return Reason.ENDED_BY_SERVER if session.lost else Reason.INTERRUPTED
 
 
 _PACKAGE = __name__.partition(".")[0]

@@ -34,7 +34,9 @@ class Reason(Enum):
     LEAKED = "leaked"
     """The invocation ended while it was checked out."""
     EXCLUSIVE = "exclusive"
-    """It was lent out with db.session(), and behind a pooler cannot be made as new."""
+    """It was lent out with db.session(), and nobody knows what was done with it."""
+    READ_ONLY = "read_only"
+    """The server refused a write (25006): after a failover it is the writer no longer."""
     CLOSED = "closed"
     """The broker was closed."""
 

@@ -11,7 +11,7 @@ from enum import Enum
 from functools import cache, lru_cache
 from typing import NamedTuple
 
-from broker.errors import ParameterError, UnsafeStatement
+from broker.errors import ParameterError, UnsafeStatement, UsageError
 
 CACHED_STATEMENTS = 512  # distinct texts kept; a function has tens
 
@@ -41,6 +41,8 @@ class Statement(NamedTuple):
 
     def values(self, params: Mapping[str, object]) -> list[object]:
         """Return the parameters in the order of $1 … $n; raises ParameterError."""
+        if not isinstance(params, Mapping):
+            raise ParameterError(f"a row of parameters must be a dict by name, not {params!r:.60}")
         try:
             values = [params[name] for name in self.names]
         except KeyError:
@@ -115,6 +117,8 @@ def warm_up() -> None:
 @lru_cache(maxsize=CACHED_STATEMENTS)
 def compile(sql: str) -> Statement:
     """Return the statement that this text is; raises ParameterError for a $1 in it."""
+    if not isinstance(sql, str):
+        raise UsageError(f"the statement must be a str, not {type(sql).__name__}")
     output: list[str] = []
     bare: list[str] = []  # the text without comments, strings and quoted names
     names: dict[str, int] = {}
@@ -167,6 +171,14 @@ def _kind(bare: str) -> Kind:
         if pattern(text).match(bare, at):
             return kind
     return Kind.ORDINARY
+
+
+def refuse_unnamed(values: tuple[object, ...]) -> None:
+    """Raise ParameterError for parameters given by position."""
+    if values:
+        raise ParameterError(
+            "parameters are given by name, as in db.run('select :n', n=1); a dict by **"
+        )
 
 
 def refuse_unsafe(statement: Statement) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 from broker import statements
@@ -10,7 +12,6 @@ from broker.deadline import Deadline
 from broker.errors import (
     BrokerError,
     ConnectionLost,
-    DeadlineExceeded,
     TransactionAborted,
     TransactionEnded,
     UsageError,
@@ -55,13 +56,15 @@ class Transaction:
         self._rides = rides
         self._session: Session | None = None  # from the first statement on
         self._ended = False
+        self._guard = threading.Lock()
 
     def __repr__(self) -> str:
         state = "ended" if self._ended else "open" if self._session else "not begun"
         return f"<Transaction {state}>"
 
-    def run(self, sql: str, /, **params: Any) -> Result:
+    def run(self, sql: str, /, *unnamed: Any, **params: Any) -> Result:
         """Run one statement in the transaction, in one flight; BEGIN rides with the first."""
+        statements.refuse_unnamed(unnamed)
         statement = statements.compile(sql)
         return self._send(statement, [statement.values(params)])
 
@@ -83,20 +86,33 @@ class Transaction:
             raise TransactionEnded
 
     def _send(self, statement: statements.Statement, batch: list[list[object]]) -> Result:
-        self._refuse_if_ended()
         statements.refuse_unsafe(statement)
-        if self._session is None:
-            self._session = self._lender.checkout(self._deadline)
-        session = self._session
-        self._refuse_if_lost(session)
-        begin = self._begin if session.status is Status.IDLE else None
-        text = statement.text + self._comment
-        reply = session.execute(text, batch, self._deadline, begin=begin, rides=self._rides)
+        if not self._guard.acquire(blocking=False):
+            raise UsageError("the transaction is in use by another thread: give each its own")
+        try:
+            session = self._begun()
+            begin = self._begin if session.status is Status.IDLE else None
+            text = statement.text + self._comment
+            reply = session.execute(text, batch, self._deadline, begin=begin, rides=self._rides)
+        finally:
+            self._guard.release()
         return Result(reply.columns, reply.rows, reply.row_count)
+
+    def _begun(self) -> Session:
+        """Return the transaction's session, checked out now if it has none yet."""
+        self._refuse_if_ended()
+        if self._session is None:
+            session = self._session = self._lender.checkout(self._deadline)
+            if self._ended:  # by another thread, while this one waited for the session
+                self._session = None
+                self._lender.give_back(session)
+                raise TransactionEnded
+        self._refuse_if_lost(self._session)
+        return self._session
 
     @staticmethod
     def _refuse_if_lost(session: Session) -> None:
-        if not session.whole and not session.in_flight:
+        if not session.whole:
             raise ConnectionLost("an earlier statement of the transaction lost its session")
 
     def commit(self) -> None:
@@ -105,22 +121,26 @@ class Transaction:
         Raises OutcomeUnknown if the answer is lost, TransactionAborted if a statement's failure
         was swallowed inside the transaction: nothing is committed then.
         """
+        if not self._guard.acquire(blocking=False):
+            self._break_off()
+            raise UsageError("the transaction was in use by another thread when its block ended")
         session = self._session
         try:
             if session is not None:
                 self._refuse_if_lost(session)
                 if session.status is Status.FAILED:
-                    self.rollback()
+                    self._roll_back(session)
                     raise TransactionAborted(sqlstate="25P02")
                 if session.status is Status.TRANSACTION:
                     self._commit(session)
         finally:
             self._end()
+            self._guard.release()
 
     def _commit(self, session: Session) -> None:
         try:
             reply = session.execute(b"commit" + self._comment, [()], self._deadline, rides=False)
-        except (ConnectionLost, DeadlineExceeded) as error:
+        except Exception as error:
             if session.whole or (isinstance(error, ConnectionLost) and not error.may_have_run):
                 raise  # COMMIT was not sent, or was answered
             raise outcome_unknown("COMMIT", error) from error
@@ -129,14 +149,26 @@ class Transaction:
 
     def rollback(self) -> None:
         """Roll back. Never raises: a session that cannot be rolled back is retired."""
-        session = self._session
+        if not self._guard.acquire(blocking=False):
+            self._break_off()
+            return
         try:
-            if session is not None and session.whole and session.status is not Status.IDLE:
-                session.execute(b"rollback", [()], self._deadline, rides=False)
-        except (BrokerError, OSError):
-            session = None  # not clean any more: give_back retires it
+            if self._session is not None:
+                self._roll_back(self._session)
         finally:
             self._end()
+            self._guard.release()
+
+    def _roll_back(self, session: Session) -> None:
+        with suppress(BrokerError):  # it is not clean then, and retired when it is given back
+            if session.whole and session.status is not Status.IDLE:
+                session.execute(b"rollback", [()], self._deadline, rides=False)
+
+    def _break_off(self) -> None:
+        """End it while another thread is in the middle of it: the server then rolls back."""
+        if self._session is not None:
+            self._session.close()
+        self._end()
 
     def _end(self) -> None:
         self._ended = True

@@ -28,17 +28,31 @@ class Json(click.ParamType[Any]):
             self.fail(f"{value!r} is not JSON: {error}", param, ctx)
 
 
+def _show(_: str, line: str) -> None:
+    """Print what the function wrote; the runtime puts a carriage return for each line's end."""
+    click.echo(line.replace("\r", "\n"), err=True)
+
+
 @click.command()
 @click.argument("handler", metavar="MODULE.FUNCTION")
 @click.option("--event", type=Json(), default="{}", show_default=True, help="The event, as JSON.")
-@click.option("--times", type=click.IntRange(1), default=1, show_default=True)
+@click.option(
+    "--times", type=click.IntRange(1), default=1, show_default=True, help="How often to invoke it."
+)
 @click.option(
     "--code",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=Path(),
     help="The folder that the module is in; the current one by default.",
 )
-@click.option("--timeout", "timeout_s", type=float, default=30.0, show_default=True)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=float,
+    default=30.0,
+    show_default=True,
+    help="The function's time-out in seconds; it is killed at that.",
+)
 def invoke(handler: str, *, event: Any, times: int, code: Path, timeout_s: float) -> None:
     """Invoke a handler in the real Lambda runtime, with this shell's BROKER_ variables.
 
@@ -52,11 +66,12 @@ def invoke(handler: str, *, event: Any, times: int, code: Path, timeout_s: float
         environment=variables,
         timeout_s=timeout_s,
     )
-    with Fleet(start="exec", on_log=lambda _, line: click.echo(line, err=True)) as fleet:
+    with Fleet(start="exec", on_log=_show) as fleet:
         fleet.deploy(function)
         for _ in range(times):
             invocation = fleet.invoke(function.name, event)
             if invocation.error is not None:
-                click.echo(f"{invocation.status}: {invocation.error.message}", err=True)
+                failed = invocation.error
+                click.echo(f"{invocation.status}: {failed.error_type}: {failed.message}", err=True)
                 raise SystemExit(FAILED)
             click.echo(json.dumps(invocation.payload))

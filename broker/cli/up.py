@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 import threading
 from pathlib import Path
 
@@ -10,6 +11,14 @@ import click
 
 from broker.local.stack import DATABASE, Stack
 from broker.settings import Flavour
+
+
+def _must_be_new(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
+    if path is not None and path.exists():
+        raise click.BadParameter(f"{path} exists, and would be overwritten: name a new file")
+    if path is not None and not path.resolve().parent.is_dir():
+        raise click.BadParameter(f"the folder {path.resolve().parent} does not exist")
+    return path
 
 
 @click.command()
@@ -21,7 +30,8 @@ from broker.settings import Flavour
 @click.option(
     "--env-file",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="Write the variables to this file too, readable by you alone.",
+    callback=_must_be_new,
+    help="Write the variables to this new file too, readable by you alone; it goes at the end.",
 )
 @click.option(
     "--direct", is_flag=True, help="Let the variables go past PgBouncer, to PostgreSQL itself."
@@ -34,13 +44,15 @@ def up(*, directory: Path | None, env_file: Path | None, direct: bool) -> None:
         lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
         click.echo("\n".join(lines))
         if env_file:
-            env_file.touch(mode=0o600)
-            env_file.chmod(0o600)
+            env_file.touch(mode=0o600, exist_ok=False)
             env_file.write_text("\n".join(lines) + "\n")
+        words = "\n".join(lines).split()
+        source = f". {shlex.quote(str(env_file.resolve()))} && " if env_file else ""
+        command = Path(sys.argv[0]).resolve() if len(sys.argv[0]) > 2 else "broker"
         click.echo(
             f"\nReady: database {DATABASE!r}, PgBouncer on port {stack.pgbouncer.port}, "
             f"PostgreSQL on port {stack.postgres.port}.\n"
-            "Run a handler with these variables: broker invoke app.handler --event '{}'\n"
+            f"In another terminal: {source}{command} invoke app.handler --event '{{}}'\n"
             "Ctrl-C ends it.",
             err=True,
         )
@@ -49,5 +61,5 @@ def up(*, directory: Path | None, env_file: Path | None, direct: bool) -> None:
         except KeyboardInterrupt:
             click.echo("\nstopping …", err=True)
         finally:
-            if env_file:
-                env_file.unlink(missing_ok=True)
+            if env_file and env_file.exists() and env_file.read_text().split() == words:
+                env_file.unlink()

@@ -38,6 +38,7 @@ ROUNDS = 8  # invocations of each environment in a burst
 CLIENT_IDLE_TIMEOUT_S = 3  # the pooler's, shortened: it ends sessions of frozen environments
 BROKER_IDLE_TIMEOUT_S = 2  # the broker's, below it as it should be
 FREEZE_S = 4.0  # longer than both
+OTHER_ROWS = "the rows in the table are not the rows that were acknowledged"
 CODE = Path(broker.local.demo_functions.__path__[0])
 
 _SQLSTATE = re.compile(r"'C': '(\w{5})'|SQLSTATE (\w{5})")
@@ -164,8 +165,11 @@ def with_the_broker(stack: Stack, say: Say) -> Act:
                 f"{MAX_CLIENT_CONN:,} clients, {STORM_REQUESTS_EACH} writes each", answered / total
             ),
         )
-        found = sum(_ledger(stack).values())
+        ledger = _ledger(stack)
+    found = ledger.total()
     broken = _broken(dict(result.failures), gauge.peak, POOL_LIMIT, result.answered, found)
+    if Counter(result.tokens) != ledger and not broken:
+        broken.append(OTHER_ROWS)
     if result.foreign:
         broken.append(f"{result.foreign} answers were another client's row")
     return Act(
@@ -217,9 +221,13 @@ def as_lambda_runs_it(stack: Stack, say: Say) -> Act:
         run("a rolling deploy: two generations at once", fleet)
         generations = len(fleet.environments("orders"))
         fleet.retire_old("orders")
+        replaced = sum("SessionsReplaced" in line for line in fleet.logs("orders"))
         found = _ledger(stack)
     stack.pgbouncer.admin("set client_idle_timeout = 0")
-    return _act("As Lambda runs it", generations, done, gauge, found, limit=POOL_LIMIT)
+    act = _act("As Lambda runs it", generations, done, gauge, found, limit=POOL_LIMIT)
+    if not replaced:
+        act.broken.append("no session was replaced after the freeze: it froze nothing")
+    return act
 
 
 def _burst(fleet: Fleet, name: str, count: int) -> Iterator[Invocation]:
@@ -256,7 +264,7 @@ def _act(
         found.total(),
     )
     if acknowledged != found and not broken:
-        broken.append("the rows in the table are not the rows that were acknowledged")
+        broken.append(OTHER_ROWS)
     return Act(
         name=name,
         clients=clients,

@@ -7,6 +7,7 @@ import time
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from broker.errors import BrokerError
 from broker.local.postgres import Postgres
 
 INTERVAL_S = 0.1
@@ -29,6 +30,7 @@ class Gauge:
         self._connection = postgres.connect()
         self._started_s = time.monotonic()
         self._ended = threading.Event()
+        self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._look, name="gauge", daemon=True)
 
     def __enter__(self) -> Self:
@@ -44,10 +46,16 @@ class Gauge:
         self._ended.set()
         self._thread.join()
         self._connection.close()
+        if self._failure is not None and exc is None:
+            raise BrokerError(f"the gauge went blind: {self._failure}") from self._failure
 
     def _look(self) -> None:
         while not self._ended.is_set():
-            (sessions,) = self._connection.run(SQL)[0]
+            try:
+                (sessions,) = self._connection.run(SQL)[0]
+            except Exception as error:
+                self._failure = error
+                return
             at_s = time.monotonic() - self._started_s
             self.samples.append(Sample(at_s, int(sessions)))
             self._ended.wait(INTERVAL_S)

@@ -27,7 +27,7 @@ h1 { font-size: 1.6rem; line-height: 1.25; } h2 { font-size: 1.2rem; margin-top:
 p { color: var(--soft); }
 .table { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
 th, td { text-align: right; padding: .4rem .6rem; border-bottom: 1px solid var(--line);
-  white-space: nowrap; font-variant-numeric: tabular-nums; }
+  font-variant-numeric: tabular-nums; }
 th:first-child { text-align: left; font-weight: 400; white-space: normal; }
 td.bad, p.bad { color: var(--bad); font-weight: 600; }
 td.good, p.good { color: var(--good); font-weight: 600; }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections import Counter
@@ -34,6 +35,8 @@ class StormResult:
 
     clients: int
     answered: int = 0
+    tokens: list[str] = field(default_factory=list)
+    """Of the rows that were acknowledged."""
     foreign: int = 0
     """Answers that were not the client's own row."""
     failures: Counter[str] = field(default_factory=Counter)
@@ -49,6 +52,7 @@ class StormResult:
     def add(self, other: StormResult) -> None:
         """Take in what the clients of another process saw."""
         self.answered += other.answered
+        self.tokens += other.tokens
         self.foreign += other.foreign
         self.failures.update(other.failures)
         self.latencies_ms += other.latencies_ms
@@ -111,6 +115,7 @@ def _conduct(pipes: list[Pipe], clients: int, progress: Progress) -> StormResult
 
 def _work(pipe: Pipe, settings: Settings, clients: int, requests_each: int) -> None:
     """Be one process of the storm."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started us
     threading.stack_size(STACK_BYTES)
     connected, go = threading.Barrier(clients + 1), threading.Event()
     crowd = [_Client(Broker(settings), f"{os.getpid()}-{n}", requests_each) for n in range(clients)]
@@ -167,4 +172,5 @@ class _Client:
             else:
                 self.result.latencies_ms.append((time.perf_counter() - started_s) * 1000)
                 self.result.answered += 1
+                self.result.tokens.append(token)
                 self.result.foreign += row != [token]

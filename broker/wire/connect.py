@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from broker.wire import translate
 from broker.wire.channel import Channel
 from broker.wire.session import Session
 
+_CANCEL_REQUEST = b"\0\0\0\x10\x04\xd2\x16\x2e"  # the same: CancelRequest, 16 bytes with the key
 _SSL_REQUEST = b"\0\0\0\x08\x04\xd2\x16\x2f"  # PostgreSQL manual, 54.7: SSLRequest
 # Keepalives find a peer that is gone within about 90 s; the system's default is over 2 hours.
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
@@ -91,6 +93,8 @@ def _translated(error: Exception, where: str) -> BrokerError:
         return ServerUnavailable(f"{where} did not answer in time")
     if isinstance(error, BrokerError):
         return error
+    if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        return ServerUnavailable(f"{where} closed the connection during the TLS handshake")
     if isinstance(error, ssl.SSLError):
         return TlsFailed(f"{where}: {error}. {TlsFailed().args[0]}")
     if isinstance(error, (socket.gaierror, UnicodeError)):  # a label that is empty or too long
@@ -106,8 +110,8 @@ def _tcp(settings: Settings, deadline: Deadline) -> socket.socket:
     """Connect to the first of the name's addresses that answers."""
     addresses = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
     failure: OSError = TimeoutError()
-    for family, kind, protocol, _, address in addresses:
-        remaining_s = deadline.remaining_s()
+    for tried, (family, kind, protocol, _, address) in enumerate(addresses):
+        remaining_s = deadline.remaining_s() / (len(addresses) - tried)  # one may be silent
         if remaining_s <= 0:
             break
         sock = socket.socket(family, kind, protocol)
@@ -144,4 +148,24 @@ def _tls(
         )
     if answer == b"E":  # an error before start-up, as PostgreSQL sends when it cannot fork
         raise ServerUnavailable(f"{host} refused the connection before TLS")
+    if not answer:
+        raise ServerUnavailable(f"{host} closed the connection before TLS")
     raise ProtocolError(f"{host} answered {answer!r} to the TLS request")
+
+
+def cancel(
+    settings: Settings, context: ssl.SSLContext | None, key: bytes, deadline: Deadline
+) -> None:
+    """Ask the server to stop what the session with this key runs. Never raises.
+
+    The server answers nothing; a pooler passes it on. (PostgreSQL manual, 54.2.7)
+    """
+    with contextlib.suppress(OSError, BrokerError, ValueError):
+        sock = _tcp(settings, deadline)
+        with sock:
+            if context is not None:
+                sock = _tls(sock, context, settings.host, deadline)
+            with sock:
+                sock.settimeout(max(deadline.remaining_s(), 0.001))
+                sock.sendall(_CANCEL_REQUEST + key)
+                sock.recv(1)  # the server closes once it has seen to it

@@ -19,7 +19,7 @@ from pg8000.core import Context
 from pg8000.exceptions import InterfaceError
 
 from broker.deadline import Deadline
-from broker.errors import ConnectionLost, ProtocolError, UsageError
+from broker.errors import ConnectionLost, DeadlineExceeded, ProtocolError, UsageError
 from broker.wire import decode, encode, translate
 from broker.wire.channel import Channel
 
@@ -56,6 +56,8 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
 
     def __init__(self, channel: Channel, **options: Any) -> None:
         """Start up on a connected channel; the errors are pg8000's and the channel's own."""
+        self.gave_up = False  # at the deadline, with a statement still under way
+        self.lost = False  # the peer ended it
         self._started = False  # until then pg8000 raises the server's errors itself
         self._channel = channel
         self._usock: Any = channel
@@ -91,9 +93,15 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
                 self._channel.send(data)
             except ConnectionLost:
                 self._channel.look()
-                self._refuse_if_ended()
+                self._refuse_if_ended(flying=True)
                 raise
             self.handle_messages(context)
+        except DeadlineExceeded:
+            self.gave_up = not self._channel.settled
+            raise
+        except ConnectionLost:
+            self.lost = True
+            raise
         finally:
             self._owner.release()
 
@@ -262,20 +270,20 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
         finally:
             self._usock = self._channel
 
-    def _refuse_if_ended(self) -> None:
+    def _refuse_if_ended(self, *, flying: bool = False) -> None:
         """Raise the error with which the server ended the session, if that is what came.
 
         It was said before a statement was sent, so that one did not run. What is neither that
         nor a notice would be an answer to somebody else: ProtocolError.
         """
         try:
-            self.take_unasked()
+            self.take_unasked(flying=flying)
         except ConnectionLost as lost:
             lost.may_have_run = False
             raise
 
-    def take_unasked(self) -> None:
-        """Take the messages that came with no flight under way.
+    def take_unasked(self, *, flying: bool = False) -> None:
+        """Take the messages that came with no flight under way, or else skip that one's answers.
 
         Raises ConnectionLost for the server's last words, ProtocolError for what cannot be.
         """
@@ -285,6 +293,9 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
             end = channel.position + 1 + max(size, SMALLEST)
             if end > len(channel.buffer):
                 return
+            if code not in _UNASKED and flying:
+                channel.position = end
+                continue
             if code not in _UNASKED:
                 channel.settled = False
                 raise ProtocolError(f"the server sent {code!r} with no statement under way")

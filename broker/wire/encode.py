@@ -29,6 +29,8 @@ def parameter_types(oids: Iterable[int]) -> bytes:
 
 def bind(values: Sequence[str | None], encoding: str = "utf-8") -> bytes:
     """Return Bind of the unnamed portal to the unnamed statement, all in text format."""
+    if len(values) > MAX_PARAMETERS:
+        raise ValueError(f"{len(values)} parameters, and a statement takes {MAX_PARAMETERS}")
     parts = []
     for value in values:
         if value is None:

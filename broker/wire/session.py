@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
-from pg8000.converters import PG_TYPES, PY_TYPES, make_params
+from pg8000.converters import make_params
 from pg8000.exceptions import DatabaseError
 
 from broker import bound
@@ -63,6 +63,7 @@ class Session(SingleFlight):
         """Start up on a connected channel; the errors are pg8000's and the channel's own."""
         self.number = next(_ids)
         self.opened_at = self.last_used = opened_at
+        self.demoted = False  # the server refused a write as read-only: a writer no longer
         self._limit_ms: int | None = None  # statement_timeout outside of transactions, once known
         self._bound_ms: int | None = None  # what rode in the transaction that is open
         super().__init__(channel, **options)
@@ -79,7 +80,12 @@ class Session(SingleFlight):
     @property
     def clean(self) -> bool:
         """Whether the next user would find it as if new: whole, and in no transaction."""
-        return self.whole and self._transaction_status == b"I"
+        return self.whole and self._transaction_status == b"I" and not self.demoted
+
+    @property
+    def cancel_key(self) -> bytes:
+        """What a CancelRequest names this session by: its process id and secret."""
+        return self._backend_key_data or b""
 
     def execute(
         self,
@@ -143,8 +149,8 @@ class Session(SingleFlight):
         elif bound_ms is not None:
             self._bound_ms = bound_ms
 
-    @staticmethod
-    def _refusal(fields: translate.Fields, deadline: Deadline) -> BrokerError:
+    def _refusal(self, fields: translate.Fields, deadline: Deadline) -> BrokerError:
+        self.demoted = self.demoted or fields.get("C") == translate.READ_ONLY
         lead_s = (bound.LEAD_MS + 5) / 1000  # 5 ms: rounding of the server's timer
         if fields.get("C") == translate.CANCELED and deadline.remaining_s() <= lead_s:
             return DeadlineExceeded(sqlstate=translate.CANCELED)
@@ -164,15 +170,6 @@ class Session(SingleFlight):
         except Exception as error:  # what cannot be read is of no more use
             return Sighting(False, None, str(error))
         return Sighting(alive, None, None if alive else "the server closed the session")
-
-    def renew(self) -> None:
-        """Forget what the last user registered on it."""
-        self.pg_types.clear()
-        self.pg_types.update(PG_TYPES)
-        self.py_types = dict(PY_TYPES)
-        self._descriptions.clear()
-        self.notices.clear()
-        self.notifications.clear()
 
     def close(self) -> None:
         """End the session. Never waits and never fails: there is nobody left to tell."""

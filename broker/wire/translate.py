@@ -24,12 +24,18 @@ Fields = Mapping[str, str]
 _POOLER_IS_FULL = ("no more connections allowed", "query_wait_timeout")
 _POOLER_HAS_NO_SERVER = ("server login has been failing", "server DNS lookup failed")
 _POOLER_GAVE_UP_IDLE = ("client_idle_timeout",)
+_POOLER_REFUSED_LOGIN = (
+    "SASL authentication failed",
+    "password authentication failed",
+    "no such user",
+)
 
 # The server ended the session while it waited for a statement: what was sent was never read.
 _ENDED_WHILE_IDLE = frozenset({"57P05", "25P03"})
 
 TOO_MANY_CONNECTIONS = "53300"
 CANCELED = "57014"
+READ_ONLY = "25006"
 _STARTING_OR_STOPPING = frozenset({"57P01", "57P02", "57P03"})
 _AUTHENTICATION = frozenset({"28000", "28P01"})
 
@@ -81,6 +87,7 @@ def connect_error(fields: Fields) -> BrokerError:
         return TooManyConnections(message, sqlstate=sqlstate)
     if sqlstate in _STARTING_OR_STOPPING or _pooler_says(fields, _POOLER_HAS_NO_SERVER):
         return ServerUnavailable(message, sqlstate=sqlstate)
-    if sqlstate in _AUTHENTICATION:
-        return AuthenticationFailed(message, sqlstate=sqlstate)
+    if sqlstate in _AUTHENTICATION or _pooler_says(fields, _POOLER_REFUSED_LOGIN):
+        advice = AuthenticationFailed().args[0]
+        return AuthenticationFailed(f"{message}. {advice}", sqlstate=sqlstate)
     return ConnectError(message, sqlstate=sqlstate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -198,6 +199,63 @@ def test_tls_is_verified_against_the_authority_that_is_given(
     assert broker_to(pooler, tls=Tls.REQUIRE).run("select 3").scalar() == 3
 
 
+def test_a_certificate_for_another_name_is_refused(
+    broker_to: Brokers, pgbouncer: Callable[..., PgBouncer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pooler = pgbouncer(tls=True)
+    real = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *args, **kw: real("127.0.0.1", *args, **kw)
+    )
+    trusting = broker_to(pooler, host="other.test", tls=Tls.VERIFY_FULL, tls_ca=str(pooler.ca_file))
+    with pytest.raises(TlsFailed, match=r"other\.test"):
+        trusting.run("select 1")
+
+
+def test_a_silent_address_does_not_hide_the_one_that_answers(
+    broker_to: Brokers, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a name with an address in a zone that is down."""
+    real = socket.getaddrinfo
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as silent:
+        full = [socket.socket() for _ in range(8)]  # the queue of a listener that never accepts
+        for sock in full:
+            sock.setblocking(False)
+            sock.connect_ex(silent.getsockname())
+
+        def addresses(host: str, port: int, **kw: Any) -> list[Any]:
+            (live,) = real("127.0.0.1", port, **kw)
+            return [(*live[:4], silent.getsockname()), live]
+
+        monkeypatch.setattr(socket, "getaddrinfo", addresses)
+        db = broker_to(host="zones.test", timeout_s=20, connect_timeout_s=1)
+        assert db.run("select 1").scalar() == 1
+        for sock in full:
+            sock.close()
+
+
+@pytest.mark.parametrize("says", [b"", b"S"])
+def test_a_server_that_leaves_before_tls_stands_is_tried_again(says: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def leave() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    client, _ = server.accept()
+                    client.recv(8)
+                    client.sendall(says)
+                    client.close()
+
+        thread = threading.Thread(target=leave, daemon=True)
+        thread.start()
+        given = Settings("127.0.0.1", "d", "u", "p", port=server.getsockname()[1], timeout_s=0.5)
+        with Broker(given) as db, pytest.raises(ServerUnavailable):
+            db.run("select 1")
+        assert db.stats().connect_retries > 0
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join(10)
+
+
 def test_a_batch_larger_than_every_buffer_goes_over_tls_too(
     broker_to: Brokers, pgbouncer: Callable[..., PgBouncer]
 ) -> None:
@@ -221,3 +279,10 @@ def test_a_session_that_ended_is_seen_through_tls(
 def test_an_authority_that_cannot_be_read_is_a_configuration_error(broker_to: Brokers) -> None:
     with pytest.raises(ConfigurationError, match="BROKER_TLS_CA"):
         broker_to(tls=Tls.VERIFY_FULL, tls_ca="/nowhere/ca.pem").run("select 1")
+
+
+def test_a_wrong_password_behind_a_pooler_is_the_same_error(
+    broker_to: Brokers, pgbouncer: Callable[..., PgBouncer]
+) -> None:
+    with pytest.raises(AuthenticationFailed, match="BROKER_USER"):
+        broker_to(pgbouncer(), password="wrong-secret").run("select 1")

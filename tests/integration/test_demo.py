@@ -140,3 +140,17 @@ def test_bad_usage_is_one_message_and_exits_2(command: list[str], temporary: Pat
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "Traceback" not in err
+
+
+def test_up_overwrites_no_file_and_says_so_before_it_starts(
+    temporary: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / ".env"
+    mine.write_text("MY_OWN=1\n")
+    for path, said in ((mine, "would be overwritten"), (tmp_path / "no" / "env", "does not exist")):
+        process = start(["up", "--env-file", str(path)], temporary)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 2
+        assert said in " ".join(err.split())
+        assert "Traceback" not in err
+    assert mine.read_text() == "MY_OWN=1\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from broker import Broker
+from broker import Broker, TransactionEnded
 from broker.local.pgbouncer import PgBouncer
 from tests.conftest import Database
 from tests.wait import wait_until
@@ -117,6 +118,42 @@ def test_a_transaction_left_open_is_rolled_back_and_reported_with_its_place(
         tx.run("insert into t values (2)")
         kept.clear()  # the leaked block ends now, and must not touch the new one
     assert db.run("select n from t").scalar() == 2
+
+
+def test_a_session_that_a_thread_opens_after_the_end_is_not_frozen_with(
+    broker_to: Brokers, database: Database
+) -> None:
+    db = broker_to(max_sessions=2)
+    opening, ended = threading.Event(), threading.Event()
+    real = db._pool._open_session
+    refused: list[Exception] = []
+
+    def slowly(deadline: Any) -> Any:
+        opening.set()
+        ended.wait(30)
+        return real(deadline)
+
+    db._pool._open_session = slowly
+
+    def work() -> None:
+        try:
+            with db.transaction() as tx:
+                tx.run("select 1")
+        except TransactionEnded as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=work)
+
+    @db.handler
+    def handler(event: Any, context: Any) -> None:
+        thread.start()
+        opening.wait(30)
+
+    handler({}, Context())
+    ended.set()
+    thread.join(30)
+    assert "invocation" in str(refused[0])
+    wait_until(lambda: database.backends() == 0, "the late session to be closed")
 
 
 def test_metrics_count_what_the_invocation_did(

@@ -10,9 +10,11 @@ import pytest
 
 from broker import (
     Broker,
+    BrokerError,
     ConnectionLost,
     IntegrityError,
     NestedTransaction,
+    OutcomeUnknown,
     ParameterError,
     SerializationFailure,
     StatementError,
@@ -23,6 +25,7 @@ from broker import (
 )
 from broker.local.pgbouncer import PgBouncer
 from broker.reuse import Reason
+from broker.settings import Flavour
 from tests.conftest import Database
 
 Brokers = Callable[..., Broker]
@@ -277,7 +280,9 @@ def test_a_lent_session_is_as_pg8000_documents_it_and_comes_back_clean(db: Broke
         session.run("declare c cursor for select k from t order by k")
         assert session.run("fetch 1 from c") == [[1]]
         session.run("insert into t values (3, 'left open')")
-        session.run("set search_path = nowhere")
+        session.run("rollback")
+        if db.settings.flavour is Flavour.DIRECT:  # behind a pooler a SET stays with the pooler
+            session.run("set search_path = nowhere")
         session.register_in_adapter(25, lambda _: "changed")
     with pytest.raises(TransactionEnded):
         session.run("select 1")
@@ -285,12 +290,78 @@ def test_a_lent_session_is_as_pg8000_documents_it_and_comes_back_clean(db: Broke
     assert "nowhere" not in db.run("show search_path").scalar()
 
 
-def test_a_lent_session_is_replaced_behind_a_pooler_and_kept_without_one(db: Broker) -> None:
+def test_a_lent_session_is_replaced_afterwards(db: Broker) -> None:
     with db.session() as session:
         session.run("select 1")
+        run, prepared = session.run, session.prepare("select 1")
     db.run("select 1")
-    pooled = db.settings.flavour.value == "pgbouncer"
-    assert db.stats().replaced == ({Reason.EXCLUSIVE: 1} if pooled else {})
+    assert db.stats().replaced == {Reason.EXCLUSIVE: 1}
+    for use in (lambda: run("begin"), prepared.run, lambda: session.columns):
+        with pytest.raises(TransactionEnded):
+            use()
+
+
+def test_what_a_lent_session_committed_is_never_said_to_be_undone(
+    db: Broker, database: Database
+) -> None:
+    db.run("create procedure p() language sql as $$ insert into t values (1, 'x') $$")
+    kill = "select pg_terminate_backend(pg_backend_pid())"
+    with pytest.raises(OutcomeUnknown), db.session() as session:
+        session.run(f"insert into t values (1, 'x'); {kill}")
+    with pytest.raises(ConnectionLost), db.session() as session:
+        session.run("begin")
+        session.run("insert into t values (2, 'x')")
+        session.run(kill)
+    assert [2, "x"] not in rows(db)
+
+
+def test_nothing_else_is_asked_of_the_broker_while_a_session_is_lent(db: Broker) -> None:
+    with db.session(), pytest.raises(NestedTransaction):
+        db.run("select 1")
+    with db.session(), pytest.raises(NestedTransaction), db.transaction():
+        pass
+
+
+def test_a_statement_that_is_no_text_is_refused_as_ours(db: Broker) -> None:
+    with pytest.raises(UsageError, match="str"):
+        db.run(None)  # type: ignore[arg-type]
+
+
+def test_a_thread_that_still_uses_a_transaction_at_its_end_commits_nothing(db: Broker) -> None:
+    lost: list[Exception] = []
+
+    def sleep(tx) -> None:
+        try:
+            tx.run("select pg_sleep(30)")
+        except BrokerError as error:
+            lost.append(error)
+
+    with pytest.raises(UsageError, match="another thread"), db.transaction() as tx:
+        tx.run("insert into t values (1, 'x')")
+        thread = threading.Thread(target=sleep, args=(tx,))
+        thread.start()
+        while not tx._guard.locked():
+            pass
+        session = tx._session
+        assert session is not None
+        while not session.in_flight:
+            pass
+    thread.join(30)
+    assert isinstance(lost[0], ConnectionLost)
+    assert rows(db) == []
+
+
+def test_a_server_that_is_the_writer_no_longer_is_left(db: Broker, database: Database) -> None:
+    role = database.user
+    database.server.admin(f"alter role {role} set default_transaction_read_only = on")
+    database.kill_backends()
+    with pytest.raises(StatementError) as raised:
+        db.run("insert into t values (1, 'x')")
+    assert raised.value.sqlstate == "25006"
+    database.server.admin(f"alter role {role} reset default_transaction_read_only")
+    database.kill_backends()
+    db.run("insert into t values (1, 'x')")
+    assert db.stats().replaced[Reason.READ_ONLY] == 1
 
 
 def test_one_transaction_in_two_threads_at_once_is_refused(db: Broker) -> None:

@@ -72,7 +72,7 @@ class FakeSession:
         self.closed = 0
         self.abandoned = 0
         self.looked = 0
-        self.renewed = 0
+        self.gave_up = self.demoted = self.lost = False
         self.flights: list[tuple[bytes | None, bytes]] = []
         self.answers: list[Callable[[], Reply]] = []
 
@@ -92,10 +92,6 @@ class FakeSession:
 
     def bound(self, deadline: Deadline) -> None:
         """Let nothing outlive the deadline."""
-
-    def renew(self) -> None:
-        """Forget what was registered."""
-        self.renewed += 1
 
     def close(self) -> None:
         """End it."""
@@ -140,6 +136,7 @@ class Fleet:
         self._clock = clock
         self.sessions: list[FakeSession] = []
         self.failures: list[BaseException] = []
+        self.canceled: list[FakeSession] = []
         self.most_open = 0
 
     def open(self, deadline: Deadline) -> FakeSession:

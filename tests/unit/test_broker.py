@@ -148,19 +148,14 @@ def test_a_rollback_that_fails_does_not_hide_the_first_error(db, opened):
     assert db.stats()[:2] == (0, 0)
 
 
-def test_a_session_lent_out_comes_back_closed_behind_a_pooler_and_renewed_without_one(
-    opened, clock
-):
+def test_a_session_lent_out_is_rolled_back_and_closed(opened, clock):
     for flavour in (Flavour.PGBOUNCER, Flavour.RDS_PROXY, Flavour.DIRECT):
         db = Broker(settings(flavour=flavour), clock=clock)
         with db.session():
             opened[-1].status = Status.TRANSACTION
-        direct = flavour is Flavour.DIRECT
-        assert [text for _, text in opened[-1].flights] == [b"rollback", b"discard all"][
-            : 1 + direct
-        ]
-        assert (opened[-1].closed, opened[-1].renewed) == (not direct, direct)
-        assert db.stats()[:2] == (direct, direct)
+        assert opened[-1].flights[-1][1] == b"rollback"
+        assert opened[-1].closed
+        assert db.stats()[:2] == (0, 0)
 
 
 def test_an_invocation_that_ends_rolls_back_and_closes_what_is_open(db, opened):

@@ -78,7 +78,8 @@ def test_a_refused_connection_is_the_error_of_what_can_be_done_about_it(sqlstate
     error = translate.connect_error(said(sqlstate, text))
 
     assert type(error) is kind
-    assert (error.sqlstate, error.args[0]) == (sqlstate, text)
+    assert error.sqlstate == sqlstate
+    assert error.args[0].startswith(text)
 
 
 @pytest.mark.parametrize(
