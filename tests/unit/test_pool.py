@@ -53,7 +53,7 @@ def make(
     opener = fleet.open
     return Pool(
         opener,  # type: ignore[arg-type]  # fakes
-        fleet.canceled.append,  # type: ignore[arg-type]
+        fleet.canceled.append,
         max_sessions,
         policy,
         recorder or Recorder(),
