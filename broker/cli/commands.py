@@ -4,20 +4,39 @@ from __future__ import annotations
 
 import signal
 import sys
+from importlib import import_module
 from typing import Any, NoReturn
 
 import click
 
 from broker import BrokerError, UsageError, __version__
-from broker.cli.demo import demo
-from broker.cli.invoke import invoke
-from broker.cli.up import up
+
+MODULES = {
+    "demo": "broker.cli.demo",
+    "invoke": "broker.cli.invoke",
+    "measure": "broker.cli.measure",
+    "plan": "broker.cli.plan",
+    "render": "broker.cli.render",
+    "up": "broker.cli.up",
+}
+"""Where each command is; loaded when it is asked for, since the demo's plots take a second."""
 
 INTERRUPTED = 130  # as a shell reports SIGINT
 
 
 class Commands(click.Group):
-    """Shows our own errors as one line, and never a traceback for them."""
+    """Loads a command at its first use; shows our own errors as one line, never a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the commands' names."""
+        return sorted(MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Return the command, or None where there is none of this name."""
+        if cmd_name not in MODULES:
+            return None
+        command: click.Command = getattr(import_module(MODULES[cmd_name]), cmd_name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -40,8 +59,3 @@ def group() -> None:
 
 def _end(signum: int, _: object) -> NoReturn:
     sys.exit(128 + signum)  # unwinds the `with` blocks that stop the servers
-
-
-group.add_command(demo)
-group.add_command(up)
-group.add_command(invoke)

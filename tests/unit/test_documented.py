@@ -11,7 +11,7 @@ import pytest
 
 import broker
 from broker import errors, metrics
-from broker.cli.commands import group
+from broker.cli.commands import MODULES
 from broker.reuse import Reason
 from broker.settings import Flavour, Settings, variable
 
@@ -72,11 +72,11 @@ def test_every_reason_and_flavour_is_documented() -> None:
 
 
 def test_every_command_is_in_the_readme_and_every_command_in_the_pages_exists() -> None:
-    for name in group.commands:
+    for name in MODULES:
         assert f"broker {name}" in README or f"make {name}" in README
     for page in PAGES:
         for name in re.findall(r"(?:\.venv/bin/|`)broker ([a-z]+)", page.read_text()):
-            assert name in group.commands, f"{page.name}: broker {name}"
+            assert name in MODULES, f"{page.name}: broker {name}"
 
 
 def test_every_make_target_in_the_pages_exists() -> None:

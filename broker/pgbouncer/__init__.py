@@ -1,0 +1,5 @@
+"""PgBouncer's files, written from the plan."""
+
+from broker.pgbouncer.ini import Hosting, render_ini, render_userlist
+
+__all__ = ["Hosting", "render_ini", "render_userlist"]

@@ -1,0 +1,174 @@
+"""Plan → pgbouncer.ini, with the plan's reasons beside its numbers, and userlist.txt's template.
+
+The same plan and hosting give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+from broker.errors import UsageError
+from broker.plan import Plan
+from broker.plan.deployment import Flavour
+
+Line = tuple[str, str, str]  # key, value, why
+PLACEHOLDER = "the SCRAM secret or the password of {user}"
+
+
+@dataclass(frozen=True, slots=True)
+class Hosting:
+    """Where the pooler runs: hosts, files and TLS, which the plan does not decide.
+
+    `server_ca` None turns TLS to the server off, `client_certificate` None TLS from clients.
+    """
+
+    host: str = "db.internal"
+    port: int = 5432
+    listen_host: str = "*"
+    listen_port: int = 6432
+    directory: str = "/etc/pgbouncer"
+    socket_directory: str = "/tmp/pgbouncer"  # noqa: S108  the image makes it, for this user alone
+    server_ca: str | None = "/etc/pgbouncer/rds-ca.pem"
+    client_certificate: str | None = "/etc/pgbouncer/server.crt"
+    client_key: str | None = "/etc/pgbouncer/server.key"
+    admin: str = "broker_admin"
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, str) and not _plain(value):
+                raise UsageError(
+                    f"{each.name}={value!r}: pgbouncer.ini has no place for it; use letters, "
+                    "digits and . : / _ - * only"
+                )
+            if isinstance(value, int) and not 0 < value < 65536:
+                raise UsageError(f"{each.name}={value}: a port is between 1 and 65535")
+        if (self.client_certificate is None) != (self.client_key is None):
+            raise UsageError("client_certificate and client_key need each other: give both")
+
+
+def render_ini(plan: Plan, hosting: Hosting | None = None, *, process: int = 1) -> str:
+    """Return pgbouncer.ini for one of a task's processes, counted from 1."""
+    hosting = hosting or Hosting()
+    middle = plan.deployment.middle
+    if middle.flavour is not Flavour.PGBOUNCER:
+        raise UsageError(
+            f'broker.flavour = "{middle.flavour.value}" has no pgbouncer.ini: '
+            'set flavour = "pgbouncer"'
+        )
+    if not 1 <= process <= middle.processes:
+        raise UsageError(
+            f"process {process}: the plan has broker.processes = {middle.processes}, "
+            f"so give 1 to {middle.processes}"
+        )
+    return "".join(f"{line}\n" for line in _lines(plan, hosting, process))
+
+
+def render_userlist(plan: Plan, hosting: Hosting | None = None) -> str:
+    """Return userlist.txt with a placeholder for each secret; it holds none itself."""
+    users = {pair.user for pair in plan.deployment.middle.pairs}
+    names = [*sorted(users), (hosting or Hosting()).admin]
+    head = (
+        "; A line a user. The SCRAM secret (pg_authid.rolpassword, where you may read it) spares\n"
+        "; PgBouncer to derive it at each login; the plain password does as well.\n"
+    )
+    return head + "".join(f'"{name}" "{PLACEHOLDER.format(user=name)}"\n' for name in names)
+
+
+def _plain(text: str) -> bool:
+    return bool(text) and text.isascii() and all(c.isalnum() or c in ".:/_-*" for c in text)
+
+
+def _lines(plan: Plan, hosting: Hosting, process: int) -> Iterator[str]:
+    worst, limit = plan["sessions_at_worst"], plan["max_connections"]
+    yield "; Written by `broker render`: change broker.toml, not this file."
+    yield f"; At the worst moment {worst} of max_connections {limit}: {worst.how}."
+    yield ""
+    yield "[databases]"
+    for database in sorted({pair.database for pair in plan.deployment.middle.pairs}):
+        most = plan[f"max_db_connections.{database}"]
+        yield f"; max_db_connections: {most.how}"
+        yield (
+            f"{database} = host={hosting.host} port={hosting.port} dbname={database} "
+            f"max_db_connections={plan.whole(most.name)}"
+        )
+    yield ""
+    yield "[users]"
+    for user in sorted({pair.user for pair in plan.deployment.middle.pairs}):
+        most = plan[f"max_user_connections.{user}"]
+        yield f"; max_user_connections: {most.how}"
+        yield f"{user} = max_user_connections={plan.whole(most.name)}"
+    yield ""
+    if plan.deployment.middle.processes > 1:
+        yield "[peers]"
+        yield "; a cancel request that reaches another process finds its way"
+        for number in range(1, plan.deployment.middle.processes + 1):
+            directory = f"{hosting.socket_directory}-{number}"
+            yield f"{number} = host={directory} port={hosting.listen_port}"
+        yield ""
+    yield "[pgbouncer]"
+    for key, value, why in [
+        *_planned(plan),
+        *_fixed(),
+        *_hosted(hosting),
+        *_of_the_process(plan, hosting, process),
+    ]:
+        yield f"; {why}"
+        yield f"{key} = {value}"
+
+
+def _planned(plan: Plan) -> Iterator[Line]:
+    for name in (
+        "default_pool_size",
+        "reserve_pool_size",
+        "reserve_pool_timeout",
+        "max_client_conn",
+        "query_wait_timeout",
+        "idle_transaction_timeout",
+        "client_idle_timeout",
+        "server_idle_timeout",
+    ):
+        number = plan[name]
+        yield name, str(plan.whole(name)), number.how
+
+
+def _fixed() -> Iterator[Line]:
+    """Give what is the same for every plan (FACTS 6)."""
+    yield "pool_mode", "transaction", "a session is shared at every end of a transaction"
+    yield "auth_type", "scram-sha-256", "no password crosses the network"
+    yield "max_prepared_statements", "200", "named statements of other drivers keep working"
+    yield "server_login_retry", "1", "a server that was full or failing over is tried again soon"
+    yield "dns_max_ttl", "5", "a failover is a change of the name's address"
+    yield "listen_backlog", "4096", "a thousand environments start within seconds"
+    yield "tcp_keepidle", "60", "NLB forgets a silent connection after 350 s"
+    yield "ignore_startup_parameters", "extra_float_digits, options", "other drivers send them"
+    yield "log_connections", "0", "a line for each environment would drown the others"
+    yield "log_disconnections", "0", "as above"
+
+
+def _hosted(hosting: Hosting) -> Iterator[Line]:
+    yield "listen_addr", hosting.listen_host, "the task's own security group decides who may"
+    yield "listen_port", str(hosting.listen_port), "where the load balancer looks"
+    yield "auth_file", f"{hosting.directory}/userlist.txt", "made at the start, from the secrets"
+    yield "admin_users", hosting.admin, "the console of the exporter and of people"
+    if hosting.server_ca is None:
+        yield "server_tls_sslmode", "disable", "as given: the server is on a network of its own"
+    else:
+        yield "server_tls_sslmode", "verify-full", "the default, prefer, verifies nothing"
+        yield "server_tls_ca_file", hosting.server_ca, "the authority's bundle"
+    if hosting.client_certificate is not None and hosting.client_key is not None:
+        yield "client_tls_sslmode", "require", "plaintext is refused"
+        yield "client_tls_cert_file", hosting.client_certificate, "what clients verify"
+        yield "client_tls_key_file", hosting.client_key, "and its key"
+    else:
+        yield "client_tls_sslmode", "disable", "as given: clients are on a network of their own"
+
+
+def _of_the_process(plan: Plan, hosting: Hosting, process: int) -> Iterator[Line]:
+    if plan.deployment.middle.processes == 1:
+        yield "unix_socket_dir", "", "nobody else is in the task"
+        return
+    yield "so_reuseport", "1", "the processes share the port; every limit here is for one"
+    yield "peer_id", str(process), "which of the processes this is"
+    yield "unix_socket_dir", f"{hosting.socket_directory}-{process}", "its own, for its peers"
