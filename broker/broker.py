@@ -9,7 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from broker import bound, statements
 from broker.backoff import delay_s
@@ -34,6 +34,9 @@ from broker.stats import Recorder, Stats
 from broker.transaction import Transaction, begin_sql
 from broker.wire import Session
 from broker.wire.session import Status
+
+if TYPE_CHECKING:
+    from broker.cap.cap import Cap
 
 T = TypeVar("T")
 LEAK_ROLLBACK_S = 0.2  # below the default margin, so that the answer is still in time
@@ -64,13 +67,32 @@ class Broker:
         self._invocation: Invocation | None = None
         self._served = 0  # invocations; what an earlier one left open is not this one's
         self._mine = _OfThread()
-        opener = Opener(settings, Credentials(settings), self.recorder, clock, rng)
+        self._cap = self._make_cap() if settings.cap else None
+        opener = Opener(settings, Credentials(settings), self.recorder, clock, rng, self._cap)
         policy = Policy(settings.fresh_s, settings.idle_timeout_s, settings.lifetime_s)
         self._pool = Pool(
             opener.open, opener.cancel, settings.max_sessions, policy, self.recorder, clock, rng
         )
         if hasattr(os, "register_at_fork"):
             _begin_anew_after_fork(weakref.ref(self))
+
+    def _make_cap(self) -> Cap:
+        from broker.cap.cap import Cap  # late: most brokers have none
+        from broker.cap.dynamodb import DynamoDb
+        from broker.cap.lease import Terms
+        from broker.cap.table import LeaseTable
+
+        settings = self.settings
+        terms = Terms(settings.cap_name, settings.cap or 0, settings.cap_lease_s)
+        return Cap(
+            terms,
+            settings.cap_when_unreachable,
+            LeaseTable(DynamoDb.from_environ(), settings.cap_table or "", terms),
+            self.recorder.count,
+            self._clock,
+            self._rng,
+            role=settings.user,
+        )
 
     @classmethod
     def from_env(cls) -> Broker:
@@ -275,6 +297,8 @@ class Broker:
         self.recorder.begin_anew()
         self._rng.seed()
         self._mine = _OfThread()
+        if self._cap is not None:
+            self._cap.after_fork()
         self._pool.after_fork()
 
 

@@ -66,6 +66,9 @@ class NestedTransaction(UsageError):
 class ConnectError(BrokerError):
     """No session could be opened. Nothing was sent."""
 
+    session_may_live = False
+    """Whether the server may have opened one all the same, of which nobody heard."""
+
 
 class ServerUnavailable(ConnectError):
     """The server refused, was starting, or could not be reached until the deadline.
@@ -95,6 +98,50 @@ class TlsFailed(ConnectError):
     """The server's TLS certificate could not be verified, or the server does not speak TLS.
 
     Point BROKER_TLS_CA at the authority's certificate. BROKER_TLS=off is plaintext, by name.
+    """
+
+
+class CapReached(ConnectError):
+    """The fleet held as many sessions as BROKER_CAP allows until the deadline. Nothing was sent.
+
+    Answer 429, or let the queue deliver it again. If it stays: make transactions shorter, lower
+    the functions' concurrency, or raise the cap if the plan has room.
+    """
+
+    retryable = True
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        sqlstate: str | None = None,
+        cap: int = 0,
+        held: int = 0,
+        waited_s: float = 0.0,
+    ) -> None:
+        super().__init__(message, sqlstate=sqlstate)
+        self.cap = cap
+        self.held = held
+        """Leases that were seen in force at the last look."""
+        self.waited_s = waited_s
+
+
+class CapUnreachable(ConnectError):
+    """The table of leases was out of reach, throttled or refused, so no session was opened.
+
+    Check BROKER_CAP_TABLE, the function's dynamodb:PutItem, UpdateItem, DeleteItem and Query
+    permissions, its clock, and its way to DynamoDB (a gateway endpoint in a VPC).
+    BROKER_CAP_WHEN_UNREACHABLE=open would open sessions without a lease.
+    """
+
+    retryable = True
+
+
+class CapUnsafe(ConfigurationError):
+    """The server would keep a session for longer than its lease, so the cap would not hold.
+
+    Give the role the timeouts that the message names, or the lease a longer life
+    (BROKER_CAP_LEASE_S).
     """
 
 

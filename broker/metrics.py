@@ -24,6 +24,14 @@ COUNTS = {
     "too_many_connections": "TooManyConnections",
     "transaction_retries": "TransactionRetries",
     "leaks": "Leaks",
+    "lease_requests": "LeaseRequests",
+    "lease_renewals_failed": "LeaseRenewalsFailed",
+    "leases_lost": "LeasesLost",
+    "leases_abandoned": "LeasesAbandoned",
+    "cap_full": "CapFull",
+    "cap_reached": "CapReached",
+    "cap_unreachable": "CapUnreachable",
+    "uncapped": "Uncapped",
 }
 REPLACED = "SessionsReplaced"
 CONNECT_TIME = "ConnectTime"

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import random
 from ssl import SSLContext
+from typing import TYPE_CHECKING
 
 from broker.backoff import delay_s
 from broker.credentials import Credentials
 from broker.deadline import Clock, Deadline
-from broker.errors import ConnectError, DeadlineExceeded, TooManyConnections
+from broker.errors import ConnectError, DeadlineExceeded, ServerUnavailable, TooManyConnections
 from broker.settings import Flavour, Settings
 from broker.stats import Recorder
 from broker.wire import Session, cancel, connect, tls_context
 
 CANCEL_BOUND_S = 0.2  # it comes out of the margin for the answer
+
+if TYPE_CHECKING:
+    from broker.cap import Cap, Lease
 
 
 class Opener:
@@ -31,7 +35,9 @@ class Opener:
         recorder: Recorder,
         clock: Clock,
         rng: random.Random,
+        cap: Cap | None = None,
     ) -> None:
+        self._cap = cap
         self._settings = settings
         self._credentials = credentials
         self._recorder = recorder
@@ -79,7 +85,35 @@ class Opener:
         if not self._tls_is_known:  # reading certificates takes milliseconds: once, at first use
             self._tls, self._tls_is_known = tls_context(settings), True
         bounded = deadline.within(settings.connect_timeout_s * 2.0 ** min(attempt, 10))
-        return connect(settings, self._credentials.password(), self._tls, bounded, self._clock)
+        lease = self._cap.take(deadline) if self._cap else None
+        if lease is None:
+            return self._connect(bounded)
+        try:
+            session = self._connect(bounded)
+        except ConnectError as error:
+            (lease.abandon if error.session_may_live else lease.give_back)()
+            raise
+        except BaseException:
+            lease.abandon()
+            raise
+        self._cover(session, lease, deadline)
+        return session
+
+    def _connect(self, bounded: Deadline) -> Session:
+        password = self._credentials.password()
+        return connect(self._settings, password, self._tls, bounded, self._clock)
+
+    def _cover(self, session: Session, lease: Lease, deadline: Deadline) -> None:
+        """Let the lease stand for the session, or end it again."""
+        session.lease = lease
+        try:
+            kept = self._cap is None or self._cap.cover(lease, session, deadline)
+        except BaseException:
+            session.end_and_give_back()
+            raise
+        if not kept:
+            session.end_and_give_back()
+            raise ServerUnavailable("connecting took so long that the session's lease was lost")
 
     def cancel(self, session: Session) -> None:
         """Stop what the session still runs on the server; its caller gave up at the deadline."""

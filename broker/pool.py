@@ -65,7 +65,7 @@ class Pool:
             session = self._take(deadline)
             if session is None:
                 session = self._open(deadline)
-            elif not self._usable(session):
+            elif not self._usable(session, deadline):
                 continue
             else:
                 self._recorder.count("reused")
@@ -121,7 +121,7 @@ class Pool:
             self._lives_s[session] = lifetime_s(self._policy, self._rng)
         return session
 
-    def _usable(self, session: Session) -> bool:
+    def _usable(self, session: Session, deadline: Deadline) -> bool:
         """Judge an idle session that nobody else has; retire it where it is of no more use."""
         if not session.clean:
             self.retire(session, Reason.INTERRUPTED)
@@ -132,11 +132,24 @@ class Pool:
         reason = verdict.reason
         if verdict.action is Action.LOOK:
             if self._alive(session):
-                return True
+                return self._covered(session, deadline)
             reason = Reason.ENDED_BY_SERVER
         elif verdict.action is Action.USE:
-            return True
+            return self._covered(session, deadline)
         self.retire(session, reason)
+        return False
+
+    def _covered(self, session: Session, deadline: Deadline) -> bool:
+        """Keep the session's lease, if it has one; retire it where the lease is lost."""
+        if session.lease is None:
+            return True
+        try:
+            if session.lease.keep(deadline):
+                return True
+        except BaseException:
+            self.retire(session, Reason.LEASE_LOST)
+            raise
+        self.retire(session, Reason.LEASE_LOST)
         return False
 
     def _alive(self, session: Session) -> bool:
@@ -172,7 +185,7 @@ class Pool:
             self._out.pop(session, None)
             if session in self._idle:
                 self._idle.remove(session)
-        session.close()
+        session.end_and_give_back()
         self._recorder.replaced(reason)
         self._give_up_slot()
 

@@ -37,6 +37,8 @@ class Reason(Enum):
     """It was lent out with db.session(), and nobody knows what was done with it."""
     READ_ONLY = "read_only"
     """The server refused a write (25006): after a failover it is the writer no longer."""
+    LEASE_LOST = "lease_lost"
+    """Its place under the fleet-wide cap is another's by now, or cannot be confirmed."""
     CLOSED = "closed"
     """The broker was closed."""
 

@@ -25,6 +25,20 @@ class Stats(NamedTuple):
     """53300 and its relatives, each time one was met, retried or not."""
     transaction_retries: int
     leaks: int
+    lease_requests: int
+    """Requests to the cap's table."""
+    lease_renewals_failed: int
+    leases_lost: int
+    leases_abandoned: int
+    """Left to expire, since nobody can say that the session has ended."""
+    cap_full: int
+    cap_reached: int
+    cap_unreachable: int
+    uncapped: int
+    """Sessions opened without a lease while the table was out of reach."""
+
+
+COUNTED = tuple(name for name in Stats._fields if not name.startswith(("sessions_", "replaced")))
 
 
 class Tally:
@@ -87,13 +101,8 @@ class Recorder:
         return Stats(
             sessions_open=sessions_open,
             sessions_idle=sessions_idle,
-            opened=total["opened"],
-            reused=total["reused"],
             replaced=replaced,
-            connect_retries=total["connect_retries"],
-            too_many_connections=total["too_many_connections"],
-            transaction_retries=total["transaction_retries"],
-            leaks=total["leaks"],
+            **{name: total[name] for name in COUNTED},
         )
 
 

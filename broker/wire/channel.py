@@ -146,6 +146,29 @@ class Channel:
             return False
         return False
 
+    def hang_up(self, last_word: bytes, within_s: float) -> bool:
+        """Say the last word, then drop what comes; tell whether the peer hung up in time."""
+        until_s = monotonic() + within_s
+        try:
+            while True:  # what has come already: after an end that was seen, nothing is sent
+                self.socket.settimeout(0)
+                if not self.socket.recv(RECEIVE_BYTES):
+                    return True
+        except _WOULD_BLOCK:
+            pass
+        except (OSError, ValueError):
+            return False
+        try:
+            self.socket.settimeout(max(within_s, 0.001))
+            self.socket.sendall(last_word)
+            while (left_s := until_s - monotonic()) > 0:
+                self.socket.settimeout(left_s)
+                if not self.socket.recv(RECEIVE_BYTES):
+                    return True
+        except (OSError, ValueError):
+            return False
+        return False
+
     # The face of the file object that pg8000 makes of its socket.
 
     def makefile(self, mode: str) -> Channel:  # noqa: ARG002  pg8000 asks for "rwb"

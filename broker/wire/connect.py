@@ -14,6 +14,7 @@ from broker.errors import (
     AuthenticationFailed,
     BrokerError,
     ConfigurationError,
+    ConnectError,
     ConnectionLost,
     DeadlineExceeded,
     ProtocolError,
@@ -79,7 +80,10 @@ def connect(
         if sock is not None:
             sock.close()
         if isinstance(error, Exception):
-            raise _translated(error, where) from error
+            ours = _translated(error, where)
+            if isinstance(ours, ConnectError):  # the server's own refusal says that there is none
+                ours.session_may_live = sock is not None and ours.sqlstate is None
+            raise ours from error
         raise
 
 

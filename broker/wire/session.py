@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from pg8000.converters import make_params
 from pg8000.exceptions import DatabaseError
@@ -27,6 +27,20 @@ from broker.wire.connection import Answer, SingleFlight
 
 _TERMINATE = b"X\0\0\0\x04"
 _ids = itertools.count(1)
+END_S = 0.2  # a server that is well hangs up within some ms
+
+
+class Lease(Protocol):
+    """What a session's lease does when the session ends or is wanted; broker.cap has the real."""
+
+    def keep(self, deadline: Deadline) -> bool:
+        """Tell whether the session may be used until the deadline."""
+
+    def give_back(self) -> None:
+        """Free the place: the session has surely ended."""
+
+    def abandon(self) -> None:
+        """Let the place expire."""
 
 
 class Status(Enum):
@@ -64,6 +78,8 @@ class Session(SingleFlight):
         self.number = next(_ids)
         self.opened_at = self.last_used = opened_at
         self.demoted = False  # the server refused a write as read-only: a writer no longer
+        self.lease: Lease | None = None
+        """Its place under the fleet-wide cap, where there is one."""
         self._limit_ms: int | None = None  # statement_timeout outside of transactions, once known
         self._bound_ms: int | None = None  # what rode in the transaction that is open
         super().__init__(channel, **options)
@@ -170,6 +186,29 @@ class Session(SingleFlight):
         except Exception as error:  # what cannot be read is of no more use
             return Sighting(False, None, str(error))
         return Sighting(alive, None, None if alive else "the server closed the session")
+
+    def end(self, within_s: float) -> bool:
+        """End the session and tell whether the server surely has ended it, too.
+
+        Waits at most `within_s` for the server to hang up, which it does when it has freed the
+        session's place. A reset is no proof: a middlebox may have sent it. Never fails.
+        """
+        ended = False
+        if self._usock is not None and not self.in_flight:
+            ended = self._channel.hang_up(_TERMINATE if self._channel.settled else b"", within_s)
+        self.close()
+        return ended
+
+    def end_and_give_back(self) -> None:
+        """End the session, and its lease with it where the server surely has ended it. Never
+        fails, and waits only where there is a lease.
+        """
+        if self.lease is None:
+            self.close()
+        elif self.end(END_S):
+            self.lease.give_back()
+        else:
+            self.lease.abandon()
 
     def close(self) -> None:
         """End the session. Never waits and never fails: there is nobody left to tell."""

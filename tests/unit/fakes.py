@@ -69,6 +69,7 @@ class FakeSession:
         self.whole = True
         self.alive = True
         self.in_flight = False
+        self.lease: Any = None
         self.closed = 0
         self.abandoned = 0
         self.looked = 0
@@ -92,6 +93,12 @@ class FakeSession:
 
     def bound(self, deadline: Deadline) -> None:
         """Let nothing outlive the deadline."""
+
+    def end_and_give_back(self) -> None:
+        """End it, and its lease with it."""
+        self.close()
+        if self.lease is not None:
+            self.lease.give_back()
 
     def close(self) -> None:
         """End it."""

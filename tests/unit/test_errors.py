@@ -77,6 +77,8 @@ def test_only_what_left_nothing_behind_is_retryable():
     retryable = {kind.__name__ for kind in KINDS if kind.retryable}
 
     assert retryable == {
+        "CapReached",
+        "CapUnreachable",
         "ConnectionLost",
         "SerializationFailure",
         "ServerUnavailable",
