@@ -8,7 +8,7 @@ import random
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from broker import bound, statements
@@ -31,8 +31,7 @@ from broker.result import Result
 from broker.reuse import Policy, Reason
 from broker.settings import Flavour, Settings
 from broker.stats import Recorder, Stats
-from broker.transaction import Transaction, begin_sql
-from broker.wire import Session
+from broker.transaction import Transaction, begin_sql, roll_back
 from broker.wire.session import Status
 
 if TYPE_CHECKING:
@@ -228,17 +227,10 @@ class Broker:
             if self._mine.open is mine:
                 self._mine.open = None
             lent.end()
-            self._roll_back(session, deadline)
+            roll_back(session, deadline)
             if session.gave_up:
                 self._pool.give_back(session)  # which cancels what still runs
             self._pool.retire(session, Reason.EXCLUSIVE)
-
-    @staticmethod
-    def _roll_back(session: Session, deadline: Deadline) -> None:
-        """Roll back what is open in the session, if that is still possible."""
-        with suppress(BrokerError):
-            if session.whole and session.status is not Status.IDLE:
-                session.execute(b"rollback", [()], deadline, rides=False)
 
     def handler(self, function: Callable[..., T]) -> Callable[..., T]:
         """Decorate a Lambda handler: its deadline, its name on its statements, leaks, metrics."""
@@ -271,7 +263,7 @@ class Broker:
         for session, place in self._pool.end_invocation().items():
             leaks.append(Leak(place, in_transaction=session.status is not Status.IDLE))
             if not session.in_flight:  # spares a pooler the loss of the server connection
-                self._roll_back(session, Deadline.after(LEAK_ROLLBACK_S, self._clock))
+                roll_back(session, Deadline.after(LEAK_ROLLBACK_S, self._clock))
             self._pool.retire(session, Reason.LEAKED)  # whoever leaked it may still hold it
             self.recorder.count("leaks")
         self._served += 1

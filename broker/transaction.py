@@ -129,7 +129,7 @@ class Transaction:
             if session is not None:
                 self._refuse_if_lost(session)
                 if session.status is Status.FAILED:
-                    self._roll_back(session)
+                    roll_back(session, self._deadline)
                     raise TransactionAborted(sqlstate="25P02")
                 if session.status is Status.TRANSACTION:
                     self._commit(session)
@@ -154,15 +154,10 @@ class Transaction:
             return
         try:
             if self._session is not None:
-                self._roll_back(self._session)
+                roll_back(self._session, self._deadline)
         finally:
             self._end()
             self._guard.release()
-
-    def _roll_back(self, session: Session) -> None:
-        with suppress(BrokerError):  # it is not clean then, and retired when it is given back
-            if session.whole and session.status is not Status.IDLE:
-                session.execute(b"rollback", [()], self._deadline, rides=False)
 
     def _break_off(self) -> None:
         """End it while another thread is in the middle of it: the server then rolls back."""
@@ -175,6 +170,17 @@ class Transaction:
         session, self._session = self._session, None
         if session is not None:
             self._lender.give_back(session)
+
+
+def roll_back(session: Session, deadline: Deadline) -> None:
+    """Roll back what is open in the session, if that is still possible.
+
+    Never raises: a session that cannot be rolled back is not clean, and retired when it is
+    given back.
+    """
+    with suppress(BrokerError):
+        if session.whole and session.status is not Status.IDLE:
+            session.execute(b"rollback", [()], deadline, rides=False)
 
 
 def begin_sql(*, read_only: bool, isolation: str | None) -> bytes:
