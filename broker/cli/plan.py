@@ -144,11 +144,11 @@ def show_explanation(made: Plan, name: str, *, as_json: bool) -> None:
 def show_drift(made: Plan, dsn: str, *, as_json: bool) -> None:
     """Print what the live server has and the plan has not; exits 1 if there is anything."""
     from broker.cli.dsn import opened  # late: only --check talks to a server
-    from broker.plan.drift import compare, roles
+    from broker.plan.drift import compare
     from broker.plan.live import look
 
     with opened(dsn) as run:
-        live = look(run, roles(made))
+        live = look(run, made.deployment.middle.pairs)
     drifts: Sequence[Drift] = compare(made, live)
     if as_json:
         click.echo(

@@ -86,14 +86,16 @@ class Middle:
 class Application:
     """A function or a service: how many environments, and the sessions of each.
 
-    `environments` is a function's concurrency or a service's instances. `overlap` is how many
-    versions hold sessions at once in a rollout: environments of the old version stay frozen with
-    theirs open while the new one's start (FACTS 3).
+    `environments` is a function's concurrency or a service's instances. On Managed Instances an
+    environment runs several `processes`, each with sessions of its own (FACTS 3). `overlap` is how
+    many versions hold sessions at once in a rollout: environments of the old version stay frozen
+    with theirs open while the new one's start.
     """
 
     name: str
     kind: Kind
     environments: int
+    processes: int = 1
     sessions: int = 1
     overlap: float = 2.0
     pair: Pair = Pair("appdb", "app")

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from broker.plan.live import Live
 from broker.plan.plan import Plan
-from broker.plan.quantity import show_bytes
+from broker.plan.quantity import SECONDS, read, show_bytes
 
 NO_LIMIT = -1  # pg_roles.rolconnlimit
+ROLE_TIMEOUTS = (
+    "statement_timeout",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+)
+"""The plan's numbers that each role has as its default, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +36,14 @@ class Drift:
         return asdict(self)
 
 
-def roles(plan: Plan) -> list[str]:
-    """Return the roles whose CONNECTION LIMIT the plan decides."""
-    return sorted({pair.user for pair in plan.deployment.middle.pairs})
-
-
 def compare(plan: Plan, live: Live) -> list[Drift]:
     """Return every number of the server that is not the plan's."""
-    return [*_connections(plan, live), *_roles(plan, live), *_memory(plan, live)]
+    return [
+        *_connections(plan, live),
+        *_roles(plan, live),
+        *_timeouts(plan, live),
+        *_memory(plan, live),
+    ]
 
 
 def _connections(plan: Plan, live: Live) -> list[Drift]:
@@ -75,7 +82,7 @@ def _reserved(plan: Plan, name: str) -> int:
 
 def _roles(plan: Plan, live: Live) -> list[Drift]:
     found = []
-    for role in roles(plan):
+    for role in sorted({pair.user for pair in plan.deployment.middle.pairs}):
         planned, there = plan.whole(f"connection_limit.{role}"), live.role_limits.get(role)
         if there is None:
             remedy = f"Create it: create role {role} login connection limit {planned}."
@@ -85,6 +92,26 @@ def _roles(plan: Plan, live: Live) -> list[Drift]:
             remedy = f'Run: alter role "{role}" connection limit {planned};'
             found.append(Drift(f"connection limit of {role}", str(planned), shown, remedy))
     return found
+
+
+def _timeouts(plan: Plan, live: Live) -> Iterator[Drift]:
+    """Yield each pair's time-outs that differ, where the role is there at all."""
+    for pair, defaults in live.role_defaults.items():
+        for name in ROLE_TIMEOUTS if live.role_limits.get(pair.user) is not None else ():
+            planned, there = plan.whole(name), defaults.get(name)
+            if there is None or _seconds(there) != planned:
+                # In the database, since what was set there goes over the role's own.
+                remedy = (
+                    f'Run: alter role "{pair.user}" in database "{pair.database}" '
+                    f"set {name} = '{planned}s';"
+                )
+                yield Drift(f"{name} of {pair}", f"{planned} s", there or "none", remedy)
+
+
+def _seconds(setting: str) -> float:
+    """Return a time as `alter role` was given it: with a unit, or in milliseconds."""
+    bare = setting.strip().isdecimal()
+    return int(setting) / 1000 if bare else read(setting, {**SECONDS, "d": 86_400.0})
 
 
 def _memory(plan: Plan, live: Live) -> list[Drift]:

@@ -6,7 +6,7 @@ import math
 
 from broker.plan.deployment import Deployment, Flavour, Kind
 from broker.plan.draft import Draft, Limit
-from broker.plan.sessions import add_held, add_sum, held_at_worst
+from broker.plan.sessions import add_held, add_sum, factors, held_at_worst
 
 POOL_PER_RESERVE = 5  # the reference: reserve 5 to a pool of 25
 RESERVE_WAIT_S = 3  # the reference: reserve_pool_timeout
@@ -281,10 +281,7 @@ def _add_direct(draft: Draft, deployment: Deployment) -> None:
     opened = dict.fromkeys(Kind, 0)
     for application in deployment.applications:
         opened[application.kind] += held_at_worst(application)
-    how = " + ".join(
-        f"{each.environments} × {each.overlap:g} × {each.sessions} of {each.name}"
-        for each in deployment.applications
-    )
+    how = " + ".join(f"{factors(each)} of {each.name}" for each in deployment.applications)
     if cap is not None and cap < opened[Kind.FUNCTION]:
         numbers.whole("cap", cap, "sessions", "as given: the fleet-wide cap over all functions")
         opened[Kind.FUNCTION] = cap

@@ -57,6 +57,10 @@ BROKER = [
 ]
 APPLICATION = ["name", "sessions", "overlap", "pair", "rate", "mean", "p99", "timeout"]
 SIZE_KEY = {Kind.FUNCTION: "concurrency", Kind.SERVICE: "instances"}
+OF_THE_KIND = {
+    Kind.FUNCTION: ["concurrency", "processes", *APPLICATION],
+    Kind.SERVICE: ["instances", *APPLICATION],
+}
 
 MOST_CONNECTIONS = 262_143  # PostgreSQL's own maximum of max_connections
 MOST_POOL = 5000  # RDS gives no server more sessions by default
@@ -197,8 +201,8 @@ def _pair(section: Section, key: str, text: str) -> Pair:
 
 def _applications(top: Section, middle: Middle) -> tuple[Application, ...]:
     found: dict[str, Application] = {}
-    for kind, size_key in SIZE_KEY.items():
-        for section in top.tables(kind.value, [size_key, *APPLICATION]):
+    for kind, known in OF_THE_KIND.items():
+        for section in top.tables(kind.value, known):
             application = _application(section, kind, middle)
             if application.name in found:
                 raise section.wrong("name", "is there twice: give each a name of its own")
@@ -236,6 +240,7 @@ def _application(section: Section, kind: Kind, middle: Middle) -> Application:
         name=name,
         kind=kind,
         environments=environments,
+        processes=section.whole("processes", 1, most=10_000),
         sessions=section.whole("sessions", 1, most=10_000),
         overlap=section.real("overlap", 2, least=1, most=10),
         pair=pair,

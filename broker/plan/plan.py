@@ -10,6 +10,7 @@ from broker.plan.cost import add_cost
 from broker.plan.cpu import add_active
 from broker.plan.deployment import Deployment
 from broker.plan.draft import Draft
+from broker.plan.lease import add_lease
 from broker.plan.limits import add_limits
 from broker.plan.memory import add_memory
 from broker.plan.nearest import nearest
@@ -17,6 +18,7 @@ from broker.plan.number import Number, explain
 from broker.plan.refusal import DoesNotFit, ways_out
 from broker.plan.sessions import add_reserves
 from broker.plan.timeouts import add_timeouts
+from broker.plan.unused import add_unused
 from broker.plan.waiting import add_waiting
 
 
@@ -61,8 +63,10 @@ def draft(deployment: Deployment) -> Draft:
     add_memory(made, deployment)
     add_waiting(made, deployment)
     add_timeouts(made, deployment)
+    add_lease(made, deployment)
     add_concurrency(made, deployment)
     add_cost(made, deployment)
+    add_unused(made, deployment)
     return made
 
 

@@ -32,7 +32,16 @@ def reserves(deployment: Deployment) -> tuple[Reserve, ...]:
 
 def held_at_worst(application: Application) -> int:
     """Return the sessions, or behind a pooler the clients, that old and new versions hold."""
-    return math.ceil(application.environments * application.overlap) * application.sessions
+    environments = math.ceil(application.environments * application.overlap)
+    return environments * application.processes * application.sessions
+
+
+def factors(application: Application) -> str:
+    """Return what `held_at_worst` multiplies, as people read it."""
+    counts = [str(application.environments), f"{application.overlap:g}"]
+    if application.processes > 1:
+        counts.append(f"{application.processes} processes")
+    return " × ".join([*counts, str(application.sessions)])
 
 
 def add_reserves(draft: Draft, deployment: Deployment) -> None:
@@ -79,12 +88,13 @@ def add_held(draft: Draft, deployment: Deployment, unit: str) -> int:
     total = 0
     for application in deployment.applications:
         what = "concurrency" if application.kind is Kind.FUNCTION else "instances"
+        processes = f"× {application.processes} processes " if application.processes > 1 else ""
         total += draft.numbers.whole(
             f"held.{application.name}",
             held_at_worst(application),
             unit,
             f"{what} {application.environments} × {application.overlap:g} versions in a rollout "
-            f"× {application.sessions} each",
+            f"{processes}× {application.sessions} each",
             source="frozen environments of the old version keep theirs open",
         )
     return total

@@ -10,7 +10,11 @@ from broker.plan.draft import Draft
 CLIENT_IDLE_S = 240  # BROKER_IDLE_TIMEOUT_S's default
 POOLER_IDLE_S = 300  # below NLB's 350 s (FACTS 7); the client has left by then
 SERVER_IDLE_S = 600  # PgBouncer's own default for its idle server sessions
-ROLE_IDLE_S = 900  # the server is the last to leave
+ROLE_IDLE_S = {  # the server is the last to leave
+    Flavour.DIRECT: 300,  # soon after the client itself: a lease must outlive it (broker/cap)
+    Flavour.PGBOUNCER: 900,
+    Flavour.RDS_PROXY: 900,
+}
 QUEUE_MOST_S = 10
 QUEUE_SHARE = 3  # of the shortest function's time, a third for waiting, the rest for its work
 MARGIN_S = 1
@@ -76,9 +80,9 @@ def add_timeouts(draft: Draft, deployment: Deployment) -> None:
         )
     numbers.whole(
         "idle_session_timeout",
-        ROLE_IDLE_S,
+        ROLE_IDLE_S[flavour],
         "s",
-        "ends what everybody else has left; the longest of the idle limits",
+        "ends what everybody else has left, also frozen environments; the longest idle limit",
         "client_idle",
     )
     for each in deployment.applications:

@@ -26,6 +26,29 @@ def add_waiting(draft: Draft, deployment: Deployment) -> None:
         mine = [each for each in busy if each.pair == pair]
         queues = middle.tasks * middle.processes
         _add_queue(draft, deployment, str(pair), mine, "default_pool_size", queues)
+        if mine and middle.tasks > 1:
+            _add_failure(draft, deployment, str(pair))
+
+
+def _add_failure(draft: Draft, deployment: Deployment, name: str) -> None:
+    """Write down the load on each pool while one task is gone; say so where it is too small."""
+    numbers, middle = draft.numbers, deployment.middle
+    servers, left = int(numbers["default_pool_size"]), middle.tasks - 1
+    load = numbers[f"load.{name}"] * middle.tasks / left
+    numbers.real(
+        f"utilisation_one_gone.{name}",
+        load / servers * 100,
+        "%",
+        f"{load:g} / {servers}: {left} of {middle.tasks} tasks carry it all",
+        f"load.{name}",
+        "default_pool_size",
+    )
+    if load >= servers:
+        draft.notes.append(
+            f"With one task gone {name} needs {load:.1f} sessions of {servers} in each pool: "
+            "requests wait until a new task is up, and some time out. A larger pool, or more "
+            "tasks, would carry it."
+        )
 
 
 def _add_queue(

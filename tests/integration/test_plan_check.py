@@ -26,11 +26,18 @@ name = "orders"
 concurrency = 100
 """
 PLANNED_LIMIT = 60  # 2 pools of 25 + 5
+PLANNED_TIMEOUTS = {  # of a function of 30 s, in as many ways as PostgreSQL reads
+    "statement_timeout": "29 s",
+    "idle_in_transaction_session_timeout": "32000",
+    "idle_session_timeout": "15min",
+}
 
 
 @pytest.fixture
 def dsn(database: Database) -> str:
     database.server.admin(f"alter role {database.user} connection limit {PLANNED_LIMIT}")
+    for name, value in PLANNED_TIMEOUTS.items():
+        database.server.admin(f"alter role {database.user} set {name} = '{value}'")
     return database.server.dsn(database.user, database.password, database.name) + "?sslmode=disable"
 
 
@@ -62,6 +69,24 @@ def test_a_role_without_its_limit_is_drift_with_the_statement_that_mends_it(
     [drift] = json.loads(result.output)["drifts"]
     assert (drift["planned"], drift["live"]) == ("60", "none")
     database.server.admin(drift["remedy"].removeprefix("Run: "))
+    assert check(tmp_path, database, dsn).exit_code == 0
+
+
+def test_a_roles_timeouts_are_the_plans_and_the_database_s_own_word_goes_over_the_roles(
+    tmp_path: Path, database: Database, dsn: str
+) -> None:
+    admin = database.server.admin
+    admin(f"alter role {database.user} reset idle_session_timeout")
+    admin(f"alter role {database.user} in database {database.name} set statement_timeout = '9min'")
+    result = check(tmp_path, database, dsn, 100, "--json")
+    assert result.exit_code == 1
+    drifts = json.loads(result.output)["drifts"]
+    assert [(drift["planned"], drift["live"]) for drift in drifts] == [
+        ("29 s", "9min"),
+        ("900 s", "none"),
+    ]
+    for drift in drifts:
+        admin(drift["remedy"].removeprefix("Run: "))
     assert check(tmp_path, database, dsn).exit_code == 0
 
 

@@ -24,6 +24,7 @@ def application(size_key: str) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries(
         {
             size_key: st.integers(1, 60),
+            **({"processes": st.integers(1, 3)} if size_key == "concurrency" else {}),
             "sessions": st.integers(1, 6),
             "overlap": st.sampled_from([1, 1.25, 1.5, 2, 3]),
         },
@@ -104,7 +105,8 @@ def held(applications: dict[str, Any], size_key: str) -> list[str]:
         environments = 0
         while environments < keys[size_key] * keys["overlap"]:
             environments += 1
-            found += [f"{name} {environments}"] * keys["sessions"]
+            for process in range(keys.get("processes", 1)):
+                found += [f"{name} {environments} {process}"] * keys["sessions"]
     return found
 
 

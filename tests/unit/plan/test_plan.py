@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from broker.errors import UsageError
+from broker.cap.lease import Terms
+from broker.cap.limits import Limits, refuse_unsafe
+from broker.errors import CapUnsafe, UsageError
 from broker.plan import DoesNotFit, Plan, instances, make_plan, parse, read
 from broker.plan.changes import _more_connections
 from broker.plan.memory import raise_costs
@@ -199,3 +201,48 @@ def test_with_two_tasks_each_holds_all_clients_since_the_other_may_be_gone() -> 
     text += '[[services]]\nname = "s"\ninstances = 3500\noverlap = 1\n'
     assert plan_of(text.format(2)).whole("max_client_conn") == 4000
     assert plan_of(text.format(5)).whole("max_client_conn") == 2000  # 3,510 / 4 left × 2
+
+
+def test_processes_of_an_environment_each_hold_sessions() -> None:
+    """Managed Instances run several processes in an environment."""
+    text = '[database]\nmax_connections = 500\n[broker]\nflavour = "direct"\n[[functions]]\n'
+    text += 'name = "f"\nconcurrency = 3\nprocesses = 16\nsessions = 2\n'
+    plan = plan_of(text)
+    assert plan.whole("held.f") == 3 * 2 * 16 * 2
+    assert plan.whole("sessions_at_worst") == 192 + 10
+    assert "16 processes" in plan["held.f"].how
+
+
+@pytest.mark.parametrize("timeout_s", [2, 30, 900])
+def test_the_caps_lease_outlives_every_session(timeout_s: int) -> None:
+    """A role with the plan's own timeouts is safe under the plan's own lease."""
+    text = DIRECT.replace("tasks = 1", "cap = 20").split("[[services]]")[0]
+    text += f'[[functions]]\nname = "f"\nconcurrency = 50\ntimeout = "{timeout_s} s"\n'
+    plan = plan_of(text)
+    limits = Limits(
+        plan.whole("idle_session_timeout"),
+        plan.whole("idle_in_transaction_session_timeout"),
+        plan.whole("statement_timeout"),
+        0,
+    )
+    refuse_unsafe(limits, timeout_s, Terms("sessions", 20, plan.whole("cap_lease")), "app")
+    with pytest.raises(CapUnsafe):
+        refuse_unsafe(limits, timeout_s, Terms("sessions", 20, 300), "app")
+
+
+def test_what_the_flavour_has_no_use_for_is_said() -> None:
+    text = "[database]\nmax_connections = 100\n[broker]\ncap = 20\nproxy_minimum_percent = 20\n"
+    notes = "\n".join(plan_of(text).notes)
+    assert 'broker.cap bounds nothing with flavour = "pgbouncer": it is for "direct"' in notes
+    assert "broker.proxy_minimum_percent bounds nothing" in notes
+    assert not any("bounds nothing" in note for note in read_example().notes)
+
+
+def test_a_pool_that_cannot_carry_a_lost_task_says_so() -> None:
+    text = "[database]\nmax_connections = 200\n[broker]\nwait_chance = 0.3\n[[functions]]\n"
+    text += 'name = "f"\nconcurrency = 90\nrate = "{} /s"\nmean = "10 ms"\n'
+    calm, busy = plan_of(text.format(500)), plan_of(text.format(1500))
+    assert calm["utilisation_one_gone.appdb/app"].value < 100
+    assert busy["utilisation_one_gone.appdb/app"].value > 100
+    assert [note for note in busy.notes if note.startswith("With one task gone")]
+    assert not [note for note in calm.notes if note.startswith("With one task gone")]
