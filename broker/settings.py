@@ -172,7 +172,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "lifetime_s": _A_TIME,
     "cap": (lambda cap: cap is None or cap > 0, "at least one session is needed"),
     "cap_name": (bool, "must name what is capped, the same in every function that shares it"),
-    "cap_lease_s": (lambda s: 60 <= s <= LONGEST_S, "must be 60 seconds to a day"),
+    "cap_lease_s": (lambda s: 20 <= s <= LONGEST_S, "must be 20 seconds to a day"),
 }
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "port": int,
