@@ -23,6 +23,7 @@ from broker.errors import (
     outcome_unknown,
 )
 from broker.exclusive import ExclusiveSession
+from broker.guard import Guard
 from broker.handler import Leak, decorate
 from broker.invocation import Invocation
 from broker.opening import Opener
@@ -63,6 +64,7 @@ class Broker:
         self._clock = clock
         self._rng = rng
         self._rides = not settings.flavour.pins_on_settings
+        self._guard = Guard(settings.flavour, settings.guard)
         self._invocation: Invocation | None = None
         self._served = 0  # invocations; what an earlier one left open is not this one's
         self._mine = _OfThread()
@@ -120,7 +122,7 @@ class Broker:
         statements.refuse_unnamed(unnamed)
         statement = statements.compile(sql)
         batch = [statement.values(params)]
-        statements.refuse_unsafe(statement)
+        self._guard.check(statement)
         self._refuse_within_transaction("db.run()", "the open one, as in tx.run()")
         deadline = self._deadline()
         text = statement.text + self._comment()
@@ -161,7 +163,9 @@ class Broker:
     ) -> Iterator[Transaction]:
         begin = begin_sql(read_only=read_only, isolation=isolation)
         self._refuse_within_transaction("db.transaction()", "the open one")
-        tx = Transaction(self._pool, deadline, begin, self._comment(), rides=self._rides)
+        tx = Transaction(
+            self._pool, self._guard, deadline, begin, self._comment(), rides=self._rides
+        )
         mine = self._mine.open = (self._served, tx)
         try:
             yield tx
@@ -216,7 +220,7 @@ class Broker:
         self._refuse_within_transaction("db.session()", "the open one")
         deadline = self._deadline()
         session = self._pool.checkout(deadline)
-        lent = ExclusiveSession(session, deadline)
+        lent = ExclusiveSession(session, self._guard, deadline)
         mine = self._mine.open = (self._served, lent)
         try:
             if self.settings.flavour is Flavour.DIRECT:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from broker.hazard import Hazard
 
 
 class BrokerError(Exception):
@@ -46,6 +49,24 @@ class UnsafeStatement(UsageError):
     Use the broker's own way to do it: db.transaction() in place of BEGIN and COMMIT,
     db.session() for COPY.
     """
+
+
+class PoolingHazard(UnsafeStatement):
+    """This statement would stay with a pooled connection that others use, so it was not sent.
+
+    The message names the transaction-scoped way to do it. BROKER_GUARD=warn or off sends it.
+    """
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        sqlstate: str | None = None,
+        hazard: Hazard | None = None,
+    ) -> None:
+        super().__init__(message, sqlstate=sqlstate)
+        self.hazard = hazard
+        """What it is that would stay."""
 
 
 class BrokerClosed(UsageError):

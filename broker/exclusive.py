@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from broker import statements
 from broker.deadline import Deadline
 from broker.errors import ConnectionLost, ParameterError, TransactionEnded, outcome_unknown
+from broker.guard import Guard
 from broker.wire import Session
 from broker.wire.session import Status
 
@@ -22,9 +23,10 @@ class ExclusiveSession:
     answer that was lost is an OutcomeUnknown, but inside a transaction that was not committed.
     """
 
-    def __init__(self, session: Session, deadline: Deadline) -> None:
+    def __init__(self, session: Session, guard: Guard, deadline: Deadline) -> None:
         session.bound(deadline)
         self._session: Session | None = session
+        self._guard = guard
 
     def __repr__(self) -> str:
         return f"<ExclusiveSession of {self._session!r}>" if self._session else "<ended session>"
@@ -83,7 +85,11 @@ class ExclusiveSession:
 
     def _call(self, sql: str, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         session = self._live()
-        undone = session.status is not Status.IDLE and not _ends_transaction(sql)
+        statement = _compiled(sql)
+        if statement is not None:
+            self._guard.check_lent(statement)
+        ends = statement is None or statement.kind is statements.Kind.CONTROL
+        undone = session.status is not Status.IDLE and not ends
         try:
             return function(*args, **kwargs)
         except Exception as error:
@@ -115,8 +121,8 @@ class Prepared:
         self._lent._call(self._sql, self._prepared.close)
 
 
-def _ends_transaction(sql: str) -> bool:
+def _compiled(sql: str) -> statements.Statement | None:
     try:
-        return statements.compile(sql).kind is statements.Kind.CONTROL
+        return statements.compile(sql)
     except ParameterError:  # a $1, which pg8000 takes
-        return True
+        return None

@@ -39,6 +39,14 @@ class WhenUnreachable(Enum):
     """It is opened without a lease, counted and logged."""
 
 
+class GuardMode(Enum):
+    """What becomes of a statement that would stay with a pooled connection."""
+
+    REFUSE = "refuse"
+    WARN = "warn"
+    OFF = "off"
+
+
 class Tls(Enum):
     """How much the broker demands of the server's certificate."""
 
@@ -66,6 +74,7 @@ class Settings:
     fresh_s: float = 0.1
     idle_timeout_s: float = 240.0
     lifetime_s: float = 600.0
+    guard: GuardMode = GuardMode.REFUSE
     application_name: str = "broker"
     metrics_namespace: str = "LambdaPgBroker"
     cap: int | None = None
@@ -142,6 +151,7 @@ _EXAMPLES = {
     "fresh_s": "0.1",
     "idle_timeout_s": "240",
     "lifetime_s": "600",
+    "guard": "refuse",
     "cap": "80",
     "cap_table": "orders-leases",
     "cap_name": "sessions",
@@ -180,6 +190,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "cap": int,
     "cap_when_unreachable": WhenUnreachable,
     "flavour": Flavour,
+    "guard": GuardMode,
     "tls": Tls,
 }
 

@@ -11,7 +11,9 @@ from enum import Enum
 from functools import cache, lru_cache
 from typing import NamedTuple
 
+from broker import hazard
 from broker.errors import ParameterError, UnsafeStatement, UsageError
+from broker.hazard import Hazard
 
 CACHED_STATEMENTS = 512  # distinct texts kept; a function has tens
 
@@ -38,6 +40,14 @@ class Statement(NamedTuple):
     """The text with $1 … $n in place of :names, in UTF-8."""
     names: tuple[str, ...]
     kind: Kind
+    hazards: tuple[Hazard, ...] = ()
+    """What it would leave behind on a pooled connection."""
+
+    @property
+    def head(self) -> str:
+        """How it begins, for an error's text."""
+        text = " ".join(self.sql.split())
+        return text if len(text) <= 40 else f"{text[:39]}…"
 
     def values(self, params: Mapping[str, object]) -> list[object]:
         """Return the parameters in the order of $1 … $n; raises ParameterError."""
@@ -120,7 +130,7 @@ def compile(sql: str) -> Statement:
     if not isinstance(sql, str):
         raise UsageError(f"the statement must be a str, not {type(sql).__name__}")
     output: list[str] = []
-    bare: list[str] = []  # the text without comments, strings and quoted names
+    bare: list[str] = []  # the text without comments and strings
     names: dict[str, int] = {}
     search, position = pattern(_TOKEN).search, 0
     while match := search(sql, position):
@@ -137,7 +147,7 @@ def compile(sql: str) -> Statement:
         else:
             position = _end_of_quiet(sql, match)
             token = sql[match.start() : position]
-            bare.append(between + (token if token[0].isalpha() and "'" not in token else " "))
+            bare.append(between + (token if _is_word(token) else " "))
         output += (between, token)
     rest = sql[position:]
     try:
@@ -146,7 +156,16 @@ def compile(sql: str) -> Statement:
         raise ParameterError(f"the statement is not text that can be sent: {error}") from error
     if b"\0" in text:
         raise ParameterError("the statement holds a NUL character, which PostgreSQL cannot take")
-    return Statement(sql, text, tuple(names), _kind("".join((*bare, rest))))
+    visible = "".join((*bare, rest))
+    kind = _kind(visible)
+    return Statement(sql, text, tuple(names), kind, hazard.find(visible, len(text)))
+
+
+def _is_word(token: str) -> bool:
+    """Tell whether it is a word, or a quoted name that could have been one."""
+    if token[0] == '"':
+        return token[1:-1].isidentifier()
+    return (token[0].isalpha() or token[0] == "_") and "'" not in token
 
 
 def _end_of_quiet(sql: str, match: re.Match[str]) -> int:
@@ -185,16 +204,11 @@ def refuse_unsafe(statement: Statement) -> None:
     """Raise UnsafeStatement for what a shared session must not be sent."""
     if statement.kind is Kind.CONTROL:
         raise UnsafeStatement(
-            f"{_head(statement)} would begin or end a transaction behind the broker's back: "
+            f"{statement.head} would begin or end a transaction behind the broker's back: "
             "use `with db.transaction() as tx:`"
         )
     if statement.kind is Kind.COPY:
         raise UnsafeStatement(
-            f"{_head(statement)} needs a stream: use `with db.session() as session: "
+            f"{statement.head} needs a stream: use `with db.session() as session: "
             "session.run('copy …', stream=…)`"
         )
-
-
-def _head(statement: Statement) -> str:
-    text = " ".join(statement.sql.split())
-    return text if len(text) <= 40 else f"{text[:39]}…"

@@ -17,6 +17,7 @@ from broker.errors import (
     UsageError,
     outcome_unknown,
 )
+from broker.guard import Guard
 from broker.result import Result
 from broker.wire import Session
 from broker.wire.session import Status
@@ -43,6 +44,7 @@ class Transaction:
     def __init__(
         self,
         lender: Lender,
+        guard: Guard,
         deadline: Deadline,
         begin: bytes,
         comment: bytes,
@@ -50,13 +52,14 @@ class Transaction:
         rides: bool,
     ) -> None:
         self._lender = lender
+        self._guard = guard
         self._deadline = deadline
         self._begin = begin
         self._comment = comment
         self._rides = rides
         self._session: Session | None = None  # from the first statement on
         self._ended = False
-        self._guard = threading.Lock()
+        self._busy = threading.Lock()
 
     def __repr__(self) -> str:
         state = "ended" if self._ended else "open" if self._session else "not begun"
@@ -86,8 +89,8 @@ class Transaction:
             raise TransactionEnded
 
     def _send(self, statement: statements.Statement, batch: list[list[object]]) -> Result:
-        statements.refuse_unsafe(statement)
-        if not self._guard.acquire(blocking=False):
+        self._guard.check(statement)
+        if not self._busy.acquire(blocking=False):
             raise UsageError("the transaction is in use by another thread: give each its own")
         try:
             session = self._begun()
@@ -95,7 +98,7 @@ class Transaction:
             text = statement.text + self._comment
             reply = session.execute(text, batch, self._deadline, begin=begin, rides=self._rides)
         finally:
-            self._guard.release()
+            self._busy.release()
         return Result(reply.columns, reply.rows, reply.row_count)
 
     def _begun(self) -> Session:
@@ -121,7 +124,7 @@ class Transaction:
         Raises OutcomeUnknown if the answer is lost, TransactionAborted if a statement's failure
         was swallowed inside the transaction: nothing is committed then.
         """
-        if not self._guard.acquire(blocking=False):
+        if not self._busy.acquire(blocking=False):
             self._break_off()
             raise UsageError("the transaction was in use by another thread when its block ended")
         session = self._session
@@ -135,7 +138,7 @@ class Transaction:
                     self._commit(session)
         finally:
             self._end()
-            self._guard.release()
+            self._busy.release()
 
     def _commit(self, session: Session) -> None:
         try:
@@ -149,7 +152,7 @@ class Transaction:
 
     def rollback(self) -> None:
         """Roll back. Never raises: a session that cannot be rolled back is retired."""
-        if not self._guard.acquire(blocking=False):
+        if not self._busy.acquire(blocking=False):
             self._break_off()
             return
         try:
@@ -157,7 +160,7 @@ class Transaction:
                 roll_back(self._session, self._deadline)
         finally:
             self._end()
-            self._guard.release()
+            self._busy.release()
 
     def _break_off(self) -> None:
         """End it while another thread is in the middle of it: the server then rolls back."""

@@ -340,7 +340,7 @@ def test_a_thread_that_still_uses_a_transaction_at_its_end_commits_nothing(db: B
         tx.run("insert into t values (1, 'x')")
         thread = threading.Thread(target=sleep, args=(tx,))
         thread.start()
-        while not tx._guard.locked():
+        while not tx._busy.locked():
             pass
         session = tx._session
         assert session is not None

@@ -12,6 +12,7 @@ import pytest
 import broker
 from broker import errors, metrics
 from broker.cli.commands import MODULES
+from broker.hazard import INSTEAD, Hazard
 from broker.reuse import Reason
 from broker.settings import Flavour, Settings, variable
 
@@ -69,6 +70,13 @@ def test_every_reason_and_flavour_is_documented() -> None:
         assert f"`{reason.value}`" in REFERENCE
     for flavour in Flavour:
         assert f"`{flavour.value}`" in README
+
+
+def test_every_hazard_is_documented_with_what_does_the_same() -> None:
+    for hazard in Hazard:
+        line = next(row for row in REFERENCE.splitlines() if row.startswith(f"| `{hazard.value}` "))
+        assert INSTEAD[hazard] in line
+        assert ("`pgbouncer`" in line) is not hazard.only_pins
 
 
 def test_every_command_is_in_the_readme_and_every_command_in_the_pages_exists() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from broker import settings as module
 from broker.errors import ConfigurationError
-from broker.settings import Flavour, Settings, Tls, WhenUnreachable, variable
+from broker.settings import Flavour, GuardMode, Settings, Tls, WhenUnreachable, variable
 from tests.unit import fakes
 
 NAMES = [field.name for field in dataclasses.fields(Settings)]
@@ -68,6 +68,7 @@ def test_every_setting_is_read_from_its_own_variable():
         "BROKER_FRESH_S": "0",
         "BROKER_IDLE_TIMEOUT_S": "100",
         "BROKER_LIFETIME_S": "300",
+        "BROKER_GUARD": "warn",
         "BROKER_APPLICATION_NAME": "orders",
         "BROKER_METRICS_NAMESPACE": "Shop",
     }
@@ -90,6 +91,7 @@ def test_every_setting_is_read_from_its_own_variable():
         "BROKER_FRESH_S": 0.0,
         "BROKER_IDLE_TIMEOUT_S": 100.0,
         "BROKER_LIFETIME_S": 300.0,
+        "BROKER_GUARD": GuardMode.WARN,
     }
 
 

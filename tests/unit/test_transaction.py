@@ -23,6 +23,8 @@ from broker.errors import (
     UnsafeStatement,
     UsageError,
 )
+from broker.guard import Guard
+from broker.settings import Flavour, GuardMode
 from broker.transaction import Transaction, begin_sql
 from broker.wire.session import Reply, Status
 from tests.unit.fakes import FakeClock, FakeSession
@@ -57,7 +59,8 @@ def lender() -> Lender:
 @pytest.fixture
 def tx(lender: Lender) -> Transaction:
     deadline = Deadline.after(10, FakeClock())
-    return Transaction(lender, deadline, b"begin", b" /*request_id='1'*/", rides=True)
+    guard = Guard(Flavour.PGBOUNCER, GuardMode.REFUSE)
+    return Transaction(lender, guard, deadline, b"begin", b" /*request_id='1'*/", rides=True)
 
 
 def answers(lender: Lender, *answer: Callable[[], Reply]) -> None:
@@ -146,7 +149,6 @@ def test_what_a_transaction_must_not_be_sent_is_refused_and_takes_no_session(len
         "do $$ begin perform 1; end $$",
         "refresh materialized view concurrently v",
         "reindex table t",
-        "discard plans",
         "alter database d set work_mem = '1MB'",
     ],
 )

@@ -1,0 +1,65 @@
+"""Behind a real pooler: what the guard refuses would have reached another client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from broker import Broker, PoolingHazard
+from broker.local.pgbouncer import PgBouncer
+from broker.settings import GuardMode
+
+LEFT_BEHIND = {
+    "set app.tenant = 'mine'": "select current_setting('app.tenant', true) = 'mine'",
+    "select set_config('app.tenant', 'mine', false)": (
+        "select current_setting('app.tenant', true) = 'mine'"
+    ),
+    "create temp table mine (n int)": "select to_regclass('pg_temp.mine') is not null",
+    "select pg_advisory_lock(7)": (
+        "select exists (select from pg_locks where locktype = 'advisory' "
+        "and pid = pg_backend_pid())"
+    ),
+    "prepare mine as select 1": (
+        "select exists (select from pg_prepared_statements where name = 'mine')"
+    ),
+    "listen mine": "select 'mine' in (select pg_listening_channels())",
+}
+SHARED = {"default_pool_size": "1", "reserve_pool_size": "0"}
+
+
+@pytest.mark.parametrize(("sql", "found"), LEFT_BEHIND.items())
+def test_what_is_refused_would_have_stayed_with_another_clients_connection(
+    sql: str,
+    found: str,
+    pgbouncer: Callable[..., PgBouncer],
+    broker_to: Callable[..., Broker],
+) -> None:
+    pooler = pgbouncer(**SHARED)
+    careless = broker_to(pooler, guard=GuardMode.OFF)
+    guarded, other = broker_to(pooler), broker_to(pooler)
+    with pytest.raises(PoolingHazard):
+        guarded.run(sql)
+    with pytest.raises(PoolingHazard), guarded.transaction() as tx:
+        tx.run(sql)
+    with pytest.raises(PoolingHazard), guarded.session() as session:
+        session.run(sql)
+    assert other.run(found).scalar() is not True, "nothing was sent"
+    careless.run(sql)
+    assert other.run(found).scalar() is True, "another client finds it"
+    assert guarded.run("select 1").scalar() == 1
+
+
+def test_the_transaction_scoped_ways_are_allowed_and_leave_nothing(
+    pgbouncer: Callable[..., PgBouncer], broker_to: Callable[..., Broker]
+) -> None:
+    pooler = pgbouncer(**SHARED)
+    db, other = broker_to(pooler), broker_to(pooler)
+    with db.transaction() as tx:
+        tx.run("select set_config('app.tenant', :t, true)", t="mine")
+        tx.run("select pg_advisory_xact_lock(7)")
+        tx.run("create temp table mine (n int) on commit drop")
+        tx.run("declare c cursor for select 1")
+        assert tx.run("select current_setting('app.tenant')").scalar() == "mine"
+    for found in LEFT_BEHIND.values():
+        assert other.run(found).scalar() is not True
