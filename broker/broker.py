@@ -135,13 +135,19 @@ class Broker:
                     raise
                 if not isinstance(error, ConnectionLost) or error.may_have_run:
                     raise outcome_unknown("a statement", error) from error
-                wait_s = delay_s(attempt, self._rng)  # it surely did not run: on another session
-                if wait_s >= deadline.remaining_s():
+                if not self._pause(attempt, deadline):  # it surely did not run: on another session
                     raise
             finally:
                 self._pool.give_back(session)
-            self._clock.sleep(wait_s)
         raise AssertionError("unreachable")
+
+    def _pause(self, attempt: int, deadline: Deadline) -> bool:
+        """Wait before what did not run is sent again; False, at once, where no time is left."""
+        wait_s = delay_s(attempt, self._rng)
+        if wait_s >= deadline.remaining_s():
+            return False
+        self._clock.sleep(wait_s)
+        return True
 
     @contextmanager
     def transaction(
@@ -161,7 +167,9 @@ class Broker:
     ) -> Iterator[Transaction]:
         begin = begin_sql(read_only=read_only, isolation=isolation)
         self._refuse_within_transaction("db.transaction()", "the open one")
-        tx = Transaction(self._pool, deadline, begin, self._comment(), rides=self._rides)
+        tx = Transaction(
+            self._pool, deadline, begin, self._comment(), rides=self._rides, pause=self._pause
+        )
         mine = self._mine.open = (self._served, tx)
         try:
             yield tx

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -19,9 +20,13 @@ from broker.errors import (
 )
 from broker.result import Result
 from broker.wire import Session
-from broker.wire.session import Status
+from broker.wire.session import Reply, Status
 
 ISOLATION_LEVELS = ("read uncommitted", "read committed", "repeatable read", "serializable")
+
+
+Pause = Callable[[int, Deadline], bool]
+"""Wait before what did not run is sent again, for the nth time; False where no time is left."""
 
 
 class Lender(Protocol):
@@ -48,12 +53,14 @@ class Transaction:
         comment: bytes,
         *,
         rides: bool,
+        pause: Pause,
     ) -> None:
         self._lender = lender
         self._deadline = deadline
         self._begin = begin
         self._comment = comment
         self._rides = rides
+        self._pause = pause
         self._session: Session | None = None  # from the first statement on
         self._ended = False
         self._guard = threading.Lock()
@@ -90,13 +97,24 @@ class Transaction:
         if not self._guard.acquire(blocking=False):
             raise UsageError("the transaction is in use by another thread: give each its own")
         try:
-            session = self._begun()
-            begin = self._begin if session.status is Status.IDLE else None
-            text = statement.text + self._comment
-            reply = session.execute(text, batch, self._deadline, begin=begin, rides=self._rides)
+            reply = self._fly(statement.text + self._comment, batch)
         finally:
             self._guard.release()
         return Result(reply.columns, reply.rows, reply.row_count)
+
+    def _fly(self, text: bytes, batch: list[list[object]]) -> Reply:
+        """Send it; the first flight again, on another session, where it surely did not run."""
+        for attempt in itertools.count():
+            session = self._begun()
+            begin = self._begin if session.status is Status.IDLE else None
+            try:
+                return session.execute(text, batch, self._deadline, begin=begin, rides=self._rides)
+            except ConnectionLost as lost:
+                if begin is None or lost.may_have_run or not self._pause(attempt, self._deadline):
+                    raise
+                self._session = None
+                self._lender.give_back(session)
+        raise AssertionError("unreachable")
 
     def _begun(self) -> Session:
         """Return the transaction's session, checked out now if it has none yet."""

@@ -27,6 +27,8 @@ from broker.transaction import Transaction, begin_sql
 from broker.wire.session import Reply, Status
 from tests.unit.fakes import FakeClock, FakeSession
 
+PAUSES = 2  # there is time for so many
+
 
 class Lender:
     """Lends one session, and counts its returns."""
@@ -57,7 +59,11 @@ def lender() -> Lender:
 @pytest.fixture
 def tx(lender: Lender) -> Transaction:
     deadline = Deadline.after(10, FakeClock())
-    return Transaction(lender, deadline, b"begin", b" /*request_id='1'*/", rides=True)
+
+    def pause(attempt: int, _: Deadline) -> bool:
+        return attempt < PAUSES
+
+    return Transaction(lender, deadline, b"begin", b" /*request_id='1'*/", rides=True, pause=pause)
 
 
 def answers(lender: Lender, *answer: Callable[[], Reply]) -> None:
@@ -366,3 +372,52 @@ def test_begin_asks_for_what_was_asked(options, sql):
 def test_a_level_there_is_not_is_refused_with_those_there_are(level):
     with pytest.raises(UsageError, match="'repeatable read', 'serializable'"):
         begin_sql(read_only=False, isolation=level)
+
+
+def test_a_first_flight_that_surely_did_not_run_is_sent_again_on_another_session(lender, tx):
+    lost = ConnectionLost("server shutting down", may_have_run=False)
+    first, second = lender.session, FakeSession()
+    answers(lender, raises(lost, lender, whole=False))
+
+    def give_back(session: Any) -> None:
+        lender.returned += 1
+        lender.session = second
+
+    lender.give_back = give_back
+    tx.run("select 1")
+    assert [begin for begin, _ in first.flights] == [b"begin"]
+    assert [begin for begin, _ in second.flights] == [b"begin"]
+    assert (lender.lent, lender.returned) == (2, 1)
+
+
+@pytest.mark.parametrize("statements", [1, 2])
+def test_what_may_have_run_or_was_not_the_first_is_not_sent_again(lender, tx, statements):
+    may_have_run = statements == 1
+    if statements == 2:
+        tx.run("select 1")
+        assert lender.session.status is Status.TRANSACTION
+    lost = ConnectionLost("lost", may_have_run=may_have_run)
+    answers(lender, raises(lost, lender, whole=False))
+    with pytest.raises(ConnectionLost):
+        tx.run("select 2")
+    assert len(lender.session.flights) == statements
+    with pytest.raises(ConnectionLost, match="earlier statement"):
+        tx.run("select 3")
+
+
+def test_a_first_flight_is_given_up_when_there_is_no_time_left(lender, tx):
+    lost = ConnectionLost("server shutting down", may_have_run=False)
+
+    def again() -> Reply:
+        lender.session.whole = False
+        raise lost
+
+    def give_back(_: Any) -> None:
+        lender.session.whole = True
+
+    lender.give_back = give_back
+    answers(lender, *[again] * 5)
+    with pytest.raises(ConnectionLost) as caught:
+        tx.run("select 1")
+    assert caught.value is lost
+    assert len(lender.session.flights) == PAUSES + 1
