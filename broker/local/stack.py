@@ -11,11 +11,14 @@ from typing import Self
 
 import scramp
 
+from broker.errors import UsageError
 from broker.local.demo_plan import demo_plan
 from broker.local.pgbouncer import PgBouncer
 from broker.local.pooler_files import Planned
 from broker.local.postgres import Postgres
 from broker.plan import Plan
+from broker.plan.deployment import Flavour as PlannedFlavour
+from broker.plan.deployment import Pair
 from broker.settings import Flavour, Settings, Tls
 
 ROLE_TIMEOUTS = (
@@ -39,7 +42,7 @@ class Stack:
         plan: Plan | None = None,
     ) -> None:
         self.plan = plan or demo_plan()
-        (self.pair,) = self.plan.deployment.middle.pairs
+        self.pair = _only_pair(self.plan)
         self.password = token_urlsafe()
         self.client_password = token_urlsafe()
         limit = str(self.plan.whole("max_connections"))
@@ -116,6 +119,23 @@ class Stack:
             "BROKER_FLAVOUR": flavour.value,
             "BROKER_TLS": Tls.OFF.value,
         }
+
+
+def _only_pair(plan: Plan) -> Pair:
+    """Return the plan's pair; UsageError for a plan that the stack cannot run."""
+    middle, file = plan.deployment.middle, plan.deployment.file
+    pair, *others = middle.pairs
+    if others:
+        raise UsageError(
+            f"{file}: broker.pairs: the local stack runs one pair, not {1 + len(others)}: "
+            f'for example pairs = ["{pair}"]'
+        )
+    if middle.flavour is not PlannedFlavour.PGBOUNCER:
+        raise UsageError(
+            f'{file}: broker.flavour = "{middle.flavour.value}": the local stack runs PgBouncer: '
+            'set flavour = "pgbouncer"'
+        )
+    return pair
 
 
 def scram_secret(password: str) -> str:

@@ -212,10 +212,14 @@ class Container:
         """Send the first process a signal, as the container runtime does."""
         os.kill(self.pid, number)
 
-    def stop(self, bound_s: float = SECONDS_TO_DRAIN) -> int:
-        """Send STOPSIGNAL, and wait for the end; its exit code. Past the bound it is killed."""
+    def signal_stop(self) -> None:
+        """Send STOPSIGNAL."""
         self.signal(signal.Signals[self._dockerfile.only("STOPSIGNAL")])
-        return self.wait(bound_s)
+
+    def stop(self) -> int:
+        """Send STOPSIGNAL, and wait for the end; its exit code."""
+        self.signal_stop()
+        return self.wait()
 
     def wait(self, bound_s: float = SECONDS_TO_DRAIN) -> int:
         """Wait for the end by itself; its exit code."""
@@ -243,7 +247,7 @@ class Container:
             if outer.poll() is None:
                 outer.kill()  # and with it its child, and all that is in there
             outer.wait()
-        shutil.rmtree(self._folder)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def client_settings(

@@ -5,15 +5,17 @@ from __future__ import annotations
 import difflib
 import hashlib
 import hmac
+import re
 from base64 import b64decode
 from dataclasses import replace
 
 import pytest
 
-from broker import AuthenticationFailed, Broker
+from broker import AuthenticationFailed, Broker, UsageError
 from broker.local.demo_plan import demo_plan
 from broker.local.stack import Stack, scram_secret
 from broker.pgbouncer import render_ini
+from broker.plan import make_plan, parse
 from broker.settings import Flavour
 
 # host= and port= of the database's line are among them; reasons stand above the settings.
@@ -44,6 +46,17 @@ def test_the_stack_runs_what_is_rendered_for_aws_but_for_where_it_runs() -> None
     assert line.split(" dbname=")[1] == planned.split(" dbname=")[1] != ""
     for name in ("default_pool_size", "reserve_pool_size", "max_client_conn"):
         assert shown[name] == str(demo_plan().whole(name)), name
+
+
+@pytest.mark.parametrize(
+    ("broker", "said"),
+    [('pairs = ["a/b", "c/d"]', "t.toml: broker.pairs: the local stack runs one pair, not 2"),
+     ('flavour = "direct"', 't.toml: broker.flavour = "direct": the local stack runs PgBouncer')],
+)  # fmt: skip
+def test_a_plan_that_it_cannot_run_is_refused_in_one_line(broker: str, said: str) -> None:
+    plan = make_plan(parse(f"[database]\nmax_connections = 100\n[broker]\n{broker}", "t.toml"))
+    with pytest.raises(UsageError, match=re.escape(said)), Stack(plan=plan):
+        pass
 
 
 def test_the_two_hops_have_a_name_and_a_password_each() -> None:
