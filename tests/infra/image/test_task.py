@@ -190,6 +190,23 @@ def test_sigterm_drains_as_sigint_does_though_a_client_stays(site: Make, start: 
         task.signal(signal.SIGTERM)
         assert task.wait() == 0
     assert "SIGTERM came: draining 2 processes" in task.log()
+    assert task.log().count("got SIGINT, shutting down") == 2
+    assert "got SIGTERM" not in task.log()
+
+
+def test_a_second_signal_cuts_no_transaction_off(site: Make, start: Start):
+    """PgBouncer would end at once at a second one, whatever is under way."""
+    where = site()
+    task = start(where)
+    with Broker(task.settings()) as db, db.transaction() as tx:
+        tx.run("insert into ledger (token) values ('kept')")
+        task.signal(signal.SIGINT)
+        wait_until(lambda: "got SIGINT, shutting down" in task.log(), "the drain to begin")
+        task.signal(signal.SIGINT)
+        task.signal(signal.SIGTERM)
+        tx.run("select pg_sleep(1)")
+    assert task.wait() == 0
+    assert where.tokens() == ["kept"]
 
 
 def test_a_process_that_dies_ends_the_task_and_drains_the_others(site: Make, start: Start):
