@@ -245,8 +245,9 @@ class Container:
         outer, self._outer = self._outer, None
         if outer is not None:
             if outer.poll() is None:
-                outer.kill()  # and with it its child, and all that is in there
+                outer.kill()  # and with it the first process, and all that is in there
             outer.wait()
+            wait_until(lambda: not Path(f"/proc/{self.pid}").exists(), "the task to be gone")
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

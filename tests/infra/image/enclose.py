@@ -1,7 +1,8 @@
 """Become a container's first process: run by `unshare` as root, with a mount namespace of its own.
 
 Arguments: the image's files, the volume's folder, and the user's uid and gid; then the command.
-Everything is read-only but the volume. What runs afterwards has no capability and can gain none.
+Everything is read-only but the volume. What runs afterwards has no capability, can gain none, and
+ends with whoever enclosed it: the kernel forgets that at a change of user, so it is said after it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ def main(image: Path, volume: Path, uid: str, gid: str, command: list[str]) -> N
             mount("-o", "remount,bind,ro", place)
     os.chdir("/")
     drop = ["--reuid", uid, "--regid", gid, "--clear-groups", "--no-new-privs"]
-    os.execvp("setpriv", ["setpriv", *drop, "--bounding-set=-all", "--", *command])
+    drop += ["--bounding-set=-all", "--pdeathsig", "KILL"]
+    os.execvp("setpriv", ["setpriv", *drop, "--", *command])
 
 
 def mount(*arguments: str) -> None:
