@@ -15,7 +15,7 @@ help: ## list what there is to make
 	@echo 'make TARGET, where TARGET is one of:'
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
 
-setup: .setup/venv.stamp .setup/pgbouncer.stamp ## make .venv with every package, PostgreSQL and PgBouncer (demo and test do it too)
+setup: .setup/venv.stamp .setup/pgbouncer.stamp .setup/postgres_tls.stamp ## make .venv with every package, PostgreSQL and PgBouncer (demo and test do it too)
 
 demo: setup ## run the main job on a real PostgreSQL and PgBouncer, and write a report
 	@.venv/bin/broker demo </dev/null
@@ -34,7 +34,7 @@ check: setup ## ruff, mypy and the import contracts
 	@$(PYTHON_IN_VENV) -m ruff format --check .
 	@echo '==> mypy'
 	@$(PYTHON_IN_VENV) -m mypy
-	@$(PYTHON_IN_VENV) -m mypy scripts/pgbouncer.py
+	@$(PYTHON_IN_VENV) -m mypy scripts
 	@echo '==> lint-imports'
 	@.venv/bin/lint-imports
 
@@ -56,9 +56,14 @@ clean: ## remove everything that was made here
 	@sh scripts/venv.sh make </dev/null
 	@touch $@
 
-.setup/pgbouncer.stamp: .setup/venv.stamp scripts/pgbouncer.py $(if $(wildcard .venv/bin/pgbouncer),,FORCE)
+.setup/pgbouncer.stamp: .setup/venv.stamp scripts/pgbouncer.py scripts/debian.py $(if $(wildcard .venv/bin/pgbouncer),,FORCE)
 	@echo '==> PgBouncer'
 	@$(PYTHON_IN_VENV) scripts/pgbouncer.py </dev/null
+	@touch $@
+
+.setup/postgres_tls.stamp: .setup/venv.stamp scripts/postgres_tls.py scripts/debian.py $(if $(wildcard .venv/postgres-tls/postgres .venv/postgres-tls.missing),,FORCE)
+	@echo '==> PostgreSQL with TLS'
+	@$(PYTHON_IN_VENV) scripts/postgres_tls.py </dev/null
 	@touch $@
 
 FORCE:
