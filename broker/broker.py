@@ -67,7 +67,8 @@ class Broker:
         self._served = 0  # invocations; what an earlier one left open is not this one's
         self._mine = _OfThread()
         self._cap = self._make_cap() if settings.cap else None
-        opener = Opener(settings, Credentials(settings), self.recorder, clock, rng, self._cap)
+        self._credentials = Credentials(settings, clock)
+        opener = Opener(settings, self._credentials, self.recorder, clock, rng, self._cap)
         policy = Policy(settings.fresh_s, settings.idle_timeout_s, settings.lifetime_s)
         self._pool = Pool(
             opener.open, opener.cancel, settings.max_sessions, policy, self.recorder, clock, rng
@@ -90,7 +91,7 @@ class Broker:
             self.recorder.count,
             self._clock,
             self._rng,
-            role=settings.user,
+            role=settings.user or "the_secrets_user",
         )
 
     @classmethod
@@ -102,8 +103,10 @@ class Broker:
         return cls(Settings.from_env())
 
     def __repr__(self) -> str:
-        where = f"{self.settings.host}:{self.settings.port}/{self.settings.database}"
-        return f"<Broker {where} as {self.settings.user}, {self.settings.flavour.value}>"
+        settings = self.settings
+        where = f"{settings.host}:{settings.port}" if settings.host else "where the secret says"
+        who = f"{settings.database or '…'} as {settings.user or '…'}"
+        return f"<Broker {where}/{who}, {settings.flavour.value}>"
 
     def __enter__(self) -> Broker:
         return self
@@ -289,6 +292,7 @@ class Broker:
         self.recorder.begin_anew()
         self._rng.seed()
         self._mine = _OfThread()
+        self._credentials.after_fork()
         if self._cap is not None:
             self._cap.after_fork()
         self._pool.after_fork()
