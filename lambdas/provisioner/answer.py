@@ -50,7 +50,7 @@ class Answer:
             "NoEcho": False,
             "Data": dict(self.data),
         }
-        return json.dumps(told).encode()
+        return json.dumps(told, ensure_ascii=False).encode()
 
 
 def send(request: Request, answer: Answer, pause: Callable[[float], object] = time.sleep) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-LONGEST = 1000  # characters of a Reason; the whole answer may have 4096 bytes
+LONGEST = 700  # characters of a Reason, of up to 4 bytes; the whole answer may have 4096 bytes
 
 
 class Refused(Exception):
@@ -11,5 +11,5 @@ class Refused(Exception):
 
 def one_line(text: str) -> str:
     """Return the text as one line that fits."""
-    line = " ".join(text.split())
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"

@@ -30,8 +30,12 @@ def changed_secret(event: Mapping[str, Any], arns: Sequence[str]) -> str | None:
 
 
 def secret_changed_since(started: datetime, changes: Mapping[str, datetime]) -> str | None:
-    """Return which of these secrets changed after the tasks' deployment began, or None."""
-    return next((arn for arn, changed in changes.items() if changed > started), None)
+    """Return which of these secrets changed after the tasks' deployment began, or None.
+
+    In the same second counts as after: to roll once too often harms nobody.
+    """
+    began = started.replace(microsecond=0)
+    return next((arn for arn, changed in changes.items() if changed >= began), None)
 
 
 def _changes_current(detail: Mapping[str, Any]) -> bool:
