@@ -37,18 +37,21 @@ class Secret:
     def obtain(self, refused: Login | None, deadline: Deadline) -> Login:
         """Read the secret; after a refusal from Secrets Manager itself, whatever is cached.
 
-        Between a rotation's "set" and "finish" the server knows the pending password alone.
+        Between a rotation's "set" and "finish" the server knows the pending password alone; after
+        it none is pending, so it may have become the current one between two looks.
+
         Raises SecretUnavailable, or ConfigurationError where no waiting mends it.
         """
         manager = self._secrets_manager
         if refused is None:
             text = manager.cached(deadline) or manager.current(deadline)
             return self._login(text)
-        login = self._login(manager.current(deadline))
-        if login.same_as(refused):
-            pending = manager.pending(deadline)
-            login = self._login(pending) if pending else refused
-        return refused if login.same_as(refused) else login
+        for read in (manager.current, manager.pending, manager.current):
+            version: str | None = read(deadline)
+            login = self._login(version) if version else refused
+            if not login.same_as(refused):
+                return login
+        return refused
 
     def _login(self, text: str) -> Login:
         value = self._parsed(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ class FakeManager:
         self.now = json.dumps({**WHOLE, **changes}) if value is None else value
         self.kept = self.now  # what the extension has
         self.next: str | None = None
+        self.on_pending: Callable[[], object] = lambda: None
         self.asked: list[str] = []
         self.failures: list[Exception] = []
         self.gate: threading.Event | None = None
@@ -39,7 +41,9 @@ class FakeManager:
         return self._answer("current", self.now)
 
     def pending(self, deadline):
-        return self._answer("pending", self.next)
+        told = self._answer("pending", self.next)
+        self.on_pending()
+        return told
 
     def rotate(self, password: str) -> None:
         self.now = json.dumps({**WHOLE, "password": password})
@@ -153,6 +157,19 @@ def test_in_the_middle_of_a_rotation_the_pending_version_is_the_one():
     assert other is not None
     assert other.password == "pending"
     assert world.manager.asked == ["cached", "current", "pending"]
+
+
+def test_a_rotation_that_finishes_between_two_looks_is_seen_all_the_same():
+    world = World(FakeManager())
+    refused = world.login()
+    manager = world.manager
+    manager.on_pending = lambda: manager.rotate("new")
+
+    other = world.credentials.renewed(refused, world.deadline)
+
+    assert other is not None
+    assert other.password == "new"
+    assert manager.asked == ["cached", "current", "pending", "current"]
 
 
 def test_a_secret_that_has_nothing_else_to_say_gives_no_other_login():
