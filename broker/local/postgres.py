@@ -193,10 +193,14 @@ class Postgres:
             f"create role {role} login password {secret} "
             f"connection limit {connection_limit} {attributes}"
         )
-        for key, value in (settings or {}).items():
+        self.set_defaults(name, settings or {})
+
+    def set_defaults(self, role: str, settings: Mapping[str, str]) -> None:
+        """Change what a role's sessions start with."""
+        for key, value in settings.items():
             self.admin(
-                f"alter role {role} set {pg8000.native.identifier(key)} "
-                f"to {pg8000.native.literal(value)}"
+                f"alter role {pg8000.native.identifier(role)} "
+                f"set {pg8000.native.identifier(key)} to {pg8000.native.literal(value)}"
             )
 
     def create_database(self, name: str, owner: str = SUPERUSER) -> None:

@@ -135,6 +135,14 @@ class ServerProcess:
             self.account.own(path)
         return path
 
+    def make_folder(self, name: str) -> Path:
+        """Make a folder that the server alone may enter; its path."""
+        path = self.directory / name
+        path.mkdir(mode=0o700, exist_ok=True)
+        if self.account:
+            self.account.own(path)
+        return path
+
     def reachable(self, tree: Path, probe: str | Path = "") -> Path:
         """Return the file or folder, or a copy of ours where the server's user cannot read it.
 

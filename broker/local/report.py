@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from broker.local.acts import Act
-from broker.local.stack import MAX_CONNECTIONS
+from broker.local.demo_plan import demo_plan
 
 RED, BLUE, GREY = "#d9534f", "#3b82c4", "#808890"
 
@@ -88,8 +88,9 @@ def _table(acts: Sequence[Act]) -> str:
         rows.append(f"<tr><th>{name}</th>{cells}</tr>")
     broken = [f"{act.name}: {promise}" for act in acts for promise in act.broken]
     verdict = "".join(f"<p class='bad'>Broken: {escape(promise)}</p>" for promise in broken)
+    limit = demo_plan().whole("max_connections")
     return (
-        f"<p>PostgreSQL with max_connections = {MAX_CONNECTIONS}. Latencies are those of answered "
+        f"<p>PostgreSQL with max_connections = {limit}. Latencies are those of answered "
         "requests, cold starts and waiting included.</p>"
         f"<div class='table'><table><thead><tr><th></th>{head}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
@@ -104,23 +105,23 @@ def _shade(name: str, cell: str) -> str:
 
 
 def _sessions(act: Act) -> go.Figure:
-    figure = go.Figure()
+    figure, limit = go.Figure(), demo_plan().whole("max_connections")
     times = [sample.at_s for sample in act.samples]
     sessions = [sample.sessions for sample in act.samples]
     figure.add_scatter(x=times, y=sessions, mode="lines", line={"color": BLUE})
     figure.add_hline(
-        y=MAX_CONNECTIONS, line={"color": RED, "dash": "dash"},
-        annotation={"text": f"max_connections = {MAX_CONNECTIONS}", "font": {"color": RED}},
+        y=limit, line={"color": RED, "dash": "dash"},
+        annotation={"text": f"max_connections = {limit}", "font": {"color": RED}},
         annotation_position="top left",
     )  # fmt: skip
-    if act.session_limit < MAX_CONNECTIONS:
+    if act.session_limit < limit:
         figure.add_hline(
             y=act.session_limit, line={"color": BLUE, "dash": "dot"},
             annotation={"text": f"the pool: {act.session_limit}", "font": {"color": BLUE}},
             annotation_position="top left",
         )  # fmt: skip
     figure.update_xaxes(title="seconds")
-    figure.update_yaxes(range=[0, MAX_CONNECTIONS * 1.15])
+    figure.update_yaxes(range=[0, limit * 1.15])
     return _styled(figure, "Server sessions over time")
 
 
