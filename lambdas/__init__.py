@@ -1,0 +1,1 @@
+"""What runs beside the database, as Lambda functions."""
