@@ -47,7 +47,7 @@ synth: node ## write the CloudFormation template of broker.toml to cdk.out/
 deploy: node ## deploy broker.toml with the AWS credentials of this shell
 	@$(CDK) deploy
 
-destroy: node ## remove what was deployed, but for the database and its backups
+destroy: node ## remove what was deployed, but for the database and the network it is in
 	@$(CDK) destroy
 
 node: setup .setup/node.stamp # the CDK's CLI, at the version in package.json

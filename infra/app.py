@@ -14,6 +14,7 @@ from .settings import CONTEXT, read_settings
 from .stack import BrokerStack
 
 REFUSED = 1
+CHECKED = "ValidationFailed"
 FROM_A_CALLBACK = "@jsii/kernel.RuntimeError: "
 """Where Node repeats what our own code raised while it made an asset."""
 
@@ -37,9 +38,10 @@ def main() -> None:
         raise SystemExit(REFUSED) from None
     except RuntimeError as error:
         _, ours, told = str(error).rpartition(FROM_A_CALLBACK)
-        if not ours:
+        if ours:
+            print(told, file=sys.stderr)  # noqa: T201
+        elif not str(error).startswith(CHECKED):  # whose findings the CDK has printed
             raise
-        print(told, file=sys.stderr)  # noqa: T201
         raise SystemExit(REFUSED) from None
 
 

@@ -32,7 +32,7 @@ class Database:
     admin_secret: secretsmanager.ISecret
     connections: ec2.Connections
     proxy_target: rds.ProxyTarget
-    ready: IDependable
+    ready: tuple[IDependable, ...] = ()
     reader_host: str | None = None
     resource_id: str | None = None
 
@@ -53,7 +53,7 @@ class Database:
                 admin_secret=database.secret,
                 connections=database.connections,
                 proxy_target=rds.ProxyTarget.from_cluster(database),
-                ready=database,
+                ready=_servers(database),
                 reader_host=database.cluster_read_endpoint.hostname,
                 resource_id=database.cluster_resource_identifier,
             )
@@ -63,15 +63,24 @@ class Database:
             admin_secret=database.secret,
             connections=database.connections,
             proxy_target=rds.ProxyTarget.from_instance(database),
-            ready=database,
+            ready=_servers(database),
             resource_id=database.instance_resource_id,
         )
+
+
+def _servers(database: Construct) -> tuple[IDependable, ...]:
+    """Return the servers alone: in the L2's tree are also its clients' rules, which wait for us."""
+    kinds = (rds.CfnDBInstance, rds.CfnDBCluster)
+    return tuple(each for each in database.node.find_all() if isinstance(each, kinds))
 
 
 def make_database(
     scope: Construct, settings: NewDatabase | ExistingDatabase, plan: Plan, network: Network
 ) -> Database:
-    """Make the database, or import the one that is there."""
+    """Make the database, or import the one that is there.
+
+    A new one is retained, and so is what it cannot be without: its groups, and the VPC.
+    """
     aurora = plan.deployment.database.engine is Engine.AURORA
     if isinstance(settings, ExistingDatabase):
         return _existing(scope, settings, aurora=aurora)
@@ -81,17 +90,24 @@ def make_database(
         "AwsSolutions-RDS11",
         "5432 is no secret: security groups and roles keep others out, and tools find it there.",
     )
+    if not settings.multi_az:
+        acknowledge(made, "AwsSolutions-RDS3", "broker.toml says so: deploy.database.multi_az.")
+    for each in made.node.find_all():
+        if isinstance(each, (rds.CfnDBParameterGroup, rds.CfnDBClusterParameterGroup)):
+            each.apply_removal_policy(RemovalPolicy.RETAIN)
     return Database.of(made)
 
 
 def _group(scope: Construct, network: Network) -> ec2.SecurityGroup:
-    return ec2.SecurityGroup(
+    group = ec2.SecurityGroup(
         scope,
         "DatabaseGroup",
         vpc=network.vpc,
         description="The database: who may connect is in its rules",
         allow_all_outbound=False,
     )
+    group.apply_removal_policy(RemovalPolicy.RETAIN)
+    return group
 
 
 def _instance(
@@ -189,7 +205,6 @@ def _existing(scope: Construct, settings: ExistingDatabase, *, aurora: bool) -> 
             security_groups=[group], default_port=ec2.Port.tcp(settings.port)
         ),
         proxy_target=_imported(scope, settings, group, aurora=aurora),
-        ready=group,
         reader_host=settings.reader_endpoint,
         resource_id=settings.resource_id,
     )

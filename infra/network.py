@@ -11,6 +11,7 @@ from constructs import Construct, IDependable
 
 from broker.plan.deployment import Flavour
 
+from .acknowledge import acknowledge
 from .settings import ExistingVpc, NewVpc
 
 ZONES = 2
@@ -51,6 +52,9 @@ def _existing(scope: Construct, settings: ExistingVpc) -> Network:
         availability_zones=list(settings.availability_zones),
         isolated_subnet_ids=list(settings.subnets),
     )
+    acknowledge(
+        found, "@aws-cdk/aws-ec2:noSubnetRouteTableId", "Nothing here adds routes to those subnets."
+    )
     return Network(found, ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED))
 
 
@@ -77,6 +81,8 @@ def _new(scope: Construct, settings: NewVpc, flavour: Flavour) -> Network:
         flow_logs={"Rejected": _flow_log(scope)},
     )
     chosen = ec2.SubnetSelection(subnet_type=kind)
+    for kept in (vpc, *vpc.select_subnets(subnet_type=kind).subnets):  # the database is in them
+        kept.apply_removal_policy(RemovalPolicy.RETAIN)
     ready = _endpoints(vpc, chosen, settings, flavour)
     return Network(vpc, chosen, ready)
 

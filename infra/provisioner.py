@@ -122,7 +122,7 @@ class Provisioner(Construct):
                 "Roles": json.dumps(roles(plan, arns)),
             },
         )
-        made.node.add_dependency(self._database.ready, self.group, self.function)
+        made.node.add_dependency(*self._database.ready, self.group, self.function)
         made.node.add_dependency(*self._rules)
         return made
 
