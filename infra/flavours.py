@@ -66,20 +66,20 @@ def _pooled(scope: Construct, parts: Parts) -> Access:
         parts.provisioner,
         pooler.balancer.load_balancer_dns_name,
     )
+    middle = parts.plan.deployment.middle
     clients = _client_logins(scope, parts)
+    held = {
+        **_numbered("PGBOUNCER_SERVER_SECRET", parts.secrets),
+        **_numbered("PGBOUNCER_CLIENT_SECRET", clients if middle.has_client_names else {}),
+        "PGBOUNCER_CERTIFICATE": certificate.secret,
+    }
     service = pooler.run(
         make_image(pooler, parts.options.image, parts.ca),
         rendered(parts.plan, parts.database.host, parts.database.port),
-        {
-            **_numbered("PGBOUNCER_SERVER_SECRET", parts.secrets),
-            **_numbered("PGBOUNCER_CLIENT_SECRET", clients),
-            "PGBOUNCER_CERTIFICATE": certificate.secret,
-        },
+        held,
     )
     service.node.add_dependency(parts.roles, certificate.ready)
-    watched = [*parts.secrets.values(), *clients.values(), certificate.secret]
-    Roller(scope, "Roller", service=service, secrets=watched)
-    middle = parts.plan.deployment.middle
+    Roller(scope, "Roller", service=service, secrets=list(held.values()))
     return Access(
         host=certificate.host,
         port=PORT,

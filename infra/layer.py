@@ -14,7 +14,6 @@ LOCAL = ("cli", "local", "pgbouncer", "plan", "simulate", "observe")
 """Parts of the library that a handler never loads."""
 DRIVER = ("pg8000", "scramp", "asn1crypto", "python-dateutil", "six")
 POWERTOOLS = ("aws-lambda-powertools", "jmespath", "typing-extensions")
-RUNTIMES = ("python3.11", "python3.12", "python3.13", "python3.14")
 RDS_CA = "broker/rds-ca.pem"
 RDS_CA_IN_FUNCTION = f"/opt/{RDS_CA}"
 
@@ -41,7 +40,10 @@ class Layer(lambda_.LayerVersion):
             code=asset(layer_package(powertools, ca), places.LIBRARY),
             description="lambda-pg-broker and pg8000",
             compatible_runtimes=[
-                lambda_.Runtime(name, lambda_.RuntimeFamily.PYTHON) for name in RUNTIMES
+                lambda_.Runtime.PYTHON_3_11,
+                lambda_.Runtime.PYTHON_3_12,
+                lambda_.Runtime.PYTHON_3_13,
+                lambda_.Runtime.PYTHON_3_14,
             ],
             compatible_architectures=[lambda_.Architecture.ARM_64, lambda_.Architecture.X86_64],
         )

@@ -12,7 +12,7 @@ from constructs import Construct, IDependable
 from broker.plan.deployment import Flavour
 
 from .acknowledge import acknowledge
-from .settings import ExistingVpc, NewVpc
+from .vpc_settings import ExistingVpc, NewVpc
 
 ZONES = 2
 SUBNET_MASK = 4  # bits after the VPC's: 16 subnets' worth of room, of which 2 to 4 are used

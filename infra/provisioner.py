@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from aws_cdk import CustomResource, Duration
 from aws_cdk import aws_ec2 as ec2
@@ -17,14 +18,15 @@ from broker.plan import Plan
 
 from . import places
 from .bundling import asset
+from .changes import on_change
 from .database import Database
 from .function import function_role, log_group
-from .layer import DRIVER
+from .layer import DRIVER, LOCAL
 from .network import Network
 from .package import Package, Platform
 from .roles import databases, roles
 
-HANDLER = "lambdas.provisioner.handler"
+HANDLER = "lambdas.provisioner.handler.handler"
 COMPILED = ("cryptography", "cffi")
 PLATFORM = Platform(("manylinux_2_28_aarch64", "manylinux2014_aarch64"), "3.14")
 TIMEOUT_MIN = 5  # a new database may not answer at once
@@ -40,7 +42,7 @@ def provisioner_package(ca: str) -> Package:
         pure=DRIVER,
         wheels=COMPILED,
         platform=PLATFORM,
-        without=("cli", "local", "simulate"),
+        without=LOCAL,
     )
 
 
@@ -104,26 +106,38 @@ class Provisioner(Construct):
         ]
 
     def make_roles(self, plan: Plan, secrets: dict[str, secretsmanager.ISecret]) -> CustomResource:
-        """Make the plan's roles, and again whenever one of its numbers changes."""
+        """Make the plan's roles, and again whenever one of its numbers changes.
+
+        A new value of a user's secret becomes the role's password at once.
+        """
         for secret in secrets.values():
             secret.grant_read(self.function)
         arns = {user: secret.secret_arn for user, secret in secrets.items()}
+        properties = {
+            "Host": self._database.host,
+            "Port": str(self._database.port),
+            "AdminSecretArn": self._database.admin_secret.secret_arn,
+            "TlsCa": "rds",
+            "Databases": databases(plan),
+            "Roles": json.dumps(roles(plan, arns)),
+        }
+        made = self._resource("Roles", "Custom::BrokerRoles", properties)
+        made.node.add_dependency(*self._database.ready, self.group, *self._rules)
+        if arns:
+            again = events.RuleTargetInput.from_object({"Roles": properties})
+            target = targets.LambdaFunction(self.function, event=again)
+            on_change(self, "Changed", list(arns.values()), target)
+        return made
+
+    def _resource(self, name: str, kind: str, properties: dict[str, Any]) -> CustomResource:
         made = CustomResource(
             self,
-            "Roles",
+            name,
             service_token=self.function.function_arn,
-            resource_type="Custom::BrokerRoles",
-            properties={
-                "Host": self._database.host,
-                "Port": str(self._database.port),
-                "AdminSecretArn": self._database.admin_secret.secret_arn,
-                "TlsCa": "rds",
-                "Databases": databases(plan),
-                "Roles": json.dumps(roles(plan, arns)),
-            },
+            resource_type=kind,
+            properties=properties,
         )
-        made.node.add_dependency(*self._database.ready, self.group, self.function)
-        made.node.add_dependency(*self._rules)
+        made.node.add_dependency(self.function)
         return made
 
     def make_certificate(
@@ -142,14 +156,7 @@ class Provisioner(Construct):
             "Names": list(names),
             "RenewDays": str(RENEW_DAYS),
         }
-        made = CustomResource(
-            self,
-            "Certificate",
-            service_token=self.function.function_arn,
-            resource_type="Custom::BrokerCertificate",
-            properties=properties,
-        )
-        made.node.add_dependency(self.function)
+        made = self._resource("Certificate", "Custom::BrokerCertificate", properties)
         events.Rule(
             self,
             "Daily",
@@ -158,9 +165,7 @@ class Provisioner(Construct):
             targets=[
                 targets.LambdaFunction(
                     self.function,
-                    event=events.RuleTargetInput.from_object(
-                        {"ResourceType": "Custom::BrokerCertificate", "Renew": properties}
-                    ),
+                    event=events.RuleTargetInput.from_object({"Renew": properties}),
                 )
             ],
         )

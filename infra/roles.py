@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from broker.plan import Plan
+from broker.plan import BadDeployment, Plan
 from broker.plan.drift import ROLE_TIMEOUTS
 
 MONITOR = "broker_monitor"
@@ -17,6 +17,13 @@ def roles(plan: Plan, secret_arns: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the roles; a user that has no secret shows who it is with IAM."""
     settings = {name: f"{plan.whole(name)}s" for name in ROLE_TIMEOUTS}
     pairs = sorted(plan.deployment.middle.pairs)
+    users = [pair.user for pair in pairs]
+    for user in users:
+        if users.count(user) > 1:
+            raise BadDeployment(
+                f"{plan.deployment.file}: broker.pairs: {user} is in two databases, and a role is "
+                "granted one: give each database a user of its own"
+            )
     applications = [
         _role(
             pair.user,

@@ -15,11 +15,12 @@ from constructs import Construct
 
 from . import places
 from .bundling import asset
+from .changes import on_change
 from .function import function_role, log_group
 from .package import Package
 
-HANDLER = "lambdas.roller.handler"
-EVENTS = ("PutSecretValue", "UpdateSecret", "UpdateSecretVersionStage", "RotationSucceeded")
+HANDLER = "lambdas.roller.handler.handler"
+LOOK_EVERY_H = 1  # for what no event told: the account may have no trail
 
 
 class Roller(Construct):
@@ -37,7 +38,14 @@ class Roller(Construct):
         logged = log_group(self)
         role = function_role(self, logged, in_vpc=False)
         role.add_to_policy(
-            iam.PolicyStatement(actions=["ecs:UpdateService"], resources=[service.service_arn])
+            iam.PolicyStatement(
+                actions=["ecs:UpdateService", "ecs:DescribeServices"],
+                resources=[service.service_arn],
+            )
+        )
+        arns = [secret.secret_arn for secret in secrets]
+        role.add_to_policy(
+            iam.PolicyStatement(actions=["secretsmanager:DescribeSecret"], resources=arns)
         )
         function = lambda_.Function(
             self,
@@ -51,26 +59,17 @@ class Roller(Construct):
             role=role,
             log_group=logged,
             environment={
-                "ECS_CLUSTER": service.cluster.cluster_arn,
-                "ECS_SERVICE": service.service_arn,
+                "CLUSTER": service.cluster.cluster_arn,
+                "SERVICE": service.service_arn,
+                "SECRET_ARNS": " ".join(arns),
             },
         )
-        arns = [secret.secret_arn for secret in secrets]
+        on_change(self, "Changed", arns, targets.LambdaFunction(function))
         events.Rule(
             self,
-            "Changed",
-            description="A secret of the poolers has a new value",
-            event_pattern=events.EventPattern(
-                source=["aws.secretsmanager"],
-                detail_type=["AWS API Call via CloudTrail", "AWS Service Event via CloudTrail"],
-                detail={
-                    "eventName": list(EVENTS),
-                    "$or": [
-                        {"requestParameters": {"secretId": arns}},
-                        {"additionalEventData": {"SecretId": arns}},
-                    ],
-                },
-            ),
+            "Look",
+            description="Looks for a change that no event told of",
+            schedule=events.Schedule.rate(Duration.hours(LOOK_EVERY_H)),
             targets=[targets.LambdaFunction(function)],
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import tomllib
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from .database_settings import (
     read_database,
 )
 from .options import BUNDLED, Auth, Options
+from .vpc_settings import VPC, ExistingVpc, NewVpc, read_vpc
 
 CONTEXT = ("config", "flavour", "image", "rds_ca")
 DEPLOY = (
@@ -37,32 +37,8 @@ DEPLOY = (
     "vpc",
     "database",
 )
-CIDR = "10.0.0.0/16"
-VPC = ("id", "availability_zones", "subnets", "lookup", "nat", "cidr")
 STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
 LAYER_ARN = re.compile(r"arn:[a-z-]+:lambda:[a-z0-9-]+:\d{12}:layer:[\w-]+:\d+")
-
-
-@dataclass(frozen=True, slots=True)
-class NewVpc:
-    """A VPC of the broker's own: isolated subnets and endpoints, or a NAT gateway."""
-
-    nat: bool = False
-    cidr: str = CIDR
-
-
-@dataclass(frozen=True, slots=True)
-class ExistingVpc:
-    """A VPC that is there: by its subnets, or looked up in the account."""
-
-    id: str
-    availability_zones: tuple[str, ...] = ()
-    subnets: tuple[str, ...] = ()
-
-    @property
-    def lookup(self) -> bool:
-        """Whether the CDK asks AWS what the VPC has."""
-        return not self.subnets
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +68,7 @@ def read_settings(context: Mapping[str, Any], root: Path) -> Settings:
     )
     plan = make_plan(deployment)
     options = _options(section, deployment, context)
-    vpc = _vpc(section.table("vpc", VPC))
+    vpc = read_vpc(section.table("vpc", VPC))
     database = read_database(section.table("database", [*NEW, *EXISTING]), deployment, options)
     if isinstance(database, ExistingDatabase) and isinstance(vpc, NewVpc):
         raise section.wrong("vpc", "missing; an existing database is in a VPC: give its id, too")
@@ -172,38 +148,3 @@ def _options(section: Section, deployment: Deployment, context: Mapping[str, Any
         powertools=powertools,
         rds_ca=str(context.get("rds_ca", "")) or None,
     )
-
-
-def _vpc(section: Section) -> NewVpc | ExistingVpc:
-    if "id" not in section:
-        for key in ("availability_zones", "subnets", "lookup"):
-            if key in section:
-                raise section.wrong(key, 'needs the VPC\'s id, for example id = "vpc-0123456789"')
-        return NewVpc(nat=section.flag("nat", False), cidr=_cidr(section))
-    vpc_id = section.text("id", example="vpc-0123456789")
-    for key in ("nat", "cidr"):
-        if key in section:
-            raise section.wrong(key, "is for a new VPC: leave it out, or leave out id")
-    if section.flag("lookup", False):
-        return ExistingVpc(vpc_id)
-    for key in ("availability_zones", "subnets"):
-        if key not in section:
-            raise section.wrong(key, "missing beside id; give both lists, or lookup = true")
-    zones = tuple(section.texts("availability_zones", [], example="eu-west-1a"))
-    subnets = tuple(section.texts("subnets", [], example="subnet-0123456789"))
-    if len(subnets) != len(zones) or len(set(zones)) < 2:
-        raise section.wrong(
-            "subnets", "must be one for each of the availability_zones, in order, 2+"
-        )
-    return ExistingVpc(vpc_id, zones, subnets)
-
-
-def _cidr(section: Section) -> str:
-    cidr = section.text("cidr", CIDR, example=CIDR)
-    try:
-        network = ipaddress.ip_network(cidr)
-    except ValueError:
-        network = None
-    if network is None or network.version != 4 or not 16 <= network.prefixlen <= 24:
-        raise section.wrong("cidr", f'must be an IPv4 range of /16 to /24, as "{CIDR}"')
-    return cidr

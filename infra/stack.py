@@ -8,9 +8,10 @@ from aws_cdk import CfnOutput, Environment, Stack
 from constructs import Construct
 
 from .connection_broker import ConnectionBroker
-from .database import make_database
 from .network import make_network
-from .settings import ExistingVpc, Settings
+from .new_database import make_database
+from .settings import Settings
+from .vpc_settings import ExistingVpc
 
 
 class BrokerStack(Stack):

@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
+from broker.plan import Plan
 from infra.parameters import FIXED, parameters
 
 from .conftest import FLAVOURS, Synthesized, toml
 
 Synth = Callable[[str], Synthesized]
+Planned = Callable[[str], Plan]
 INSTANCES = [f"{flavour}-new-instance" for flavour in ("direct", "pgbouncer", "proxy")]
 CLUSTERS = [f"{flavour}-new-cluster" for flavour in ("direct", "pgbouncer", "proxy")]
 
@@ -79,7 +81,7 @@ def test_the_parameter_group_is_the_plan(synth: Synth, case: str) -> None:
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_a_limit_that_nobody_gave_stays_the_platform_s_formula(
-    planned: Callable[..., object], flavour: str
+    planned: Planned, flavour: str
 ) -> None:
     text = toml(flavour, broker="cap = 100" if flavour == "direct" else "")
     given = parameters(planned(text), "17")
@@ -88,13 +90,13 @@ def test_a_limit_that_nobody_gave_stays_the_platform_s_formula(
     assert "max_connections" not in left_out
 
 
-def test_before_16_the_reserve_has_rds_own_name(planned: Callable[..., object]) -> None:
+def test_before_16_the_reserve_has_rds_own_name(planned: Planned) -> None:
     found = parameters(planned(toml()), "15")
     assert found["rds.rds_superuser_reserved_connections"] == "2"
     assert "reserved_connections" not in found
 
 
-def test_waits_for_locks_end_before_statements_do(planned: Callable[..., object]) -> None:
+def test_waits_for_locks_end_before_statements_do(planned: Planned) -> None:
     found = parameters(planned(toml()), "17")
     assert int(found["lock_timeout"]) <= int(found["statement_timeout"])
     assert int(found["statement_timeout"]) < int(found["idle_in_transaction_session_timeout"])
