@@ -26,7 +26,7 @@ demo: setup ## run the main job on a real PostgreSQL and PgBouncer, and write a 
 up: setup ## run PostgreSQL and PgBouncer for development, until Ctrl-C
 	@.venv/bin/broker up
 
-test: setup node check ## check, then run every test
+test: setup node .setup/checkov.stamp check ## check, then run every test
 	@echo '==> pytest'
 	@$(PYTHON_IN_VENV) -m pytest </dev/null
 
@@ -78,6 +78,11 @@ clean: ## remove everything that was made here
 .setup/node.stamp: .setup/venv.stamp package.json package-lock.json .npmrc $(if $(wildcard node_modules/.bin/cdk),,FORCE)
 	@echo '==> CDK CLI'
 	@PATH="$(ROOT)/.venv/bin:$$PATH" npm ci --silent </dev/null
+	@touch $@
+
+.setup/checkov.stamp: .setup/venv.stamp scripts/checkov.sh scripts/checkov.txt
+	@echo '==> checkov'
+	@sh scripts/checkov.sh </dev/null
 	@touch $@
 
 FORCE:
