@@ -23,6 +23,8 @@ from .database_settings import (
     read_database,
 )
 from .options import BUNDLED, Auth, Options
+from .roles import roles
+from .sizing import sizing
 from .vpc_settings import VPC, ExistingVpc, NewVpc, read_vpc
 
 CONTEXT = ("config", "flavour", "image", "rds_ca")
@@ -67,6 +69,7 @@ def read_settings(context: Mapping[str, Any], root: Path) -> Settings:
         str(path), "deploy", tomllib.loads(path.read_text("utf-8")).get("deploy", {}), DEPLOY
     )
     plan = make_plan(deployment)
+    _check(plan)
     options = _options(section, deployment, context)
     vpc = read_vpc(section.table("vpc", VPC))
     database = read_database(section.table("database", [*NEW, *EXISTING]), deployment, options)
@@ -80,6 +83,13 @@ def read_settings(context: Mapping[str, Any], root: Path) -> Settings:
         vpc=vpc,
         database=database,
     )
+
+
+def _check(plan: Plan) -> None:
+    """Refuse what the plan allows and what it is deployed to has not."""
+    roles(plan, {})
+    if plan.deployment.middle.flavour is Flavour.PGBOUNCER:
+        sizing(plan)
 
 
 def _refuse_misspelt(context: Mapping[str, Any]) -> None:
