@@ -31,7 +31,7 @@ def main() -> None:
     """Synthesize; what is wrong with the input is told without a traceback."""
     app = App()
     try:
-        build(app, Path.cwd())
+        build(app, Path())
         app.synth()
     except BrokerError as error:
         print(error, file=sys.stderr)  # noqa: T201

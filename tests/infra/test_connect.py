@@ -29,7 +29,7 @@ def app_of(flags: dict[str, Any]) -> Callable[..., Any]:
 
     def make(flavour: str, *, cluster: bool = False, auth: str = "secret") -> Any:
         app = App(context={**flags, "aws:cdk:bundling-stacks": []})
-        stack = Stack(app, "Orders")
+        stack: Any = Stack(app, "Orders")
         vpc = ec2.Vpc(stack, "Vpc", max_azs=2, restrict_default_security_group=False)
         version = rds.AuroraPostgresEngineVersion.VER_17_9
         engine: Any = rds.DatabaseClusterEngine.aurora_postgres(version=version)
