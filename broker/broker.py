@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from broker import bound, statements
+from broker import bound, event_loop, lifecycle, statements
 from broker.backoff import delay_s
 from broker.credentials import Credentials
 from broker.deadline import SYSTEM_CLOCK, Clock, Deadline
@@ -32,8 +32,9 @@ from broker.result import Result
 from broker.reuse import Policy, Reason
 from broker.settings import Flavour, Settings
 from broker.stats import Recorder, Stats
-from broker.transaction import Transaction, begin_sql, roll_back
-from broker.wire.session import Status
+from broker.transaction import Means, Transaction, begin_sql, roll_back
+from broker.unsent import send_again
+from broker.wire.session import Reply, Status
 
 if TYPE_CHECKING:
     from broker.cap.cap import Cap
@@ -68,12 +69,16 @@ class Broker:
         self._invocation: Invocation | None = None
         self._served = 0  # invocations; what an earlier one left open is not this one's
         self._mine = _OfThread()
+        self._event_loop = event_loop.Watch()
         self._cap = self._make_cap() if settings.cap else None
         opener = Opener(settings, Credentials(settings), self.recorder, clock, rng, self._cap)
-        policy = Policy(settings.fresh_s, settings.idle_timeout_s, settings.lifetime_s)
+        policy = Policy(
+            settings.fresh_s, settings.probe_s, settings.idle_timeout_s, settings.lifetime_s
+        )
         self._pool = Pool(
             opener.open, opener.cancel, settings.max_sessions, policy, self.recorder, clock, rng
         )
+        self._means = Means(self._pool, self._guard, self._rides, self.recorder.count, clock, rng)
         if hasattr(os, "register_at_fork"):
             _begin_anew_after_fork(weakref.ref(self))
 
@@ -99,9 +104,12 @@ class Broker:
     def from_env(cls) -> Broker:
         """Return a broker with the settings of the environment's BROKER_ variables.
 
-        Raises ConfigurationError; connects to nothing.
+        Raises ConfigurationError; connects to nothing. In Lambda it closes its sessions before a
+        snapshot (SnapStart) and at SIGTERM.
         """
-        return cls(Settings.from_env())
+        made = cls(Settings.from_env())
+        lifecycle.watch(made, os.environ)
+        return made
 
     def __repr__(self) -> str:
         where = f"{self.settings.host}:{self.settings.port}/{self.settings.database}"
@@ -127,23 +135,33 @@ class Broker:
         deadline = self._deadline()
         text = statement.text + self._comment()
         rides = self._rides and statement.kind is not statements.Kind.ALONE
-        for attempt in itertools.count():
-            session = self._pool.checkout(deadline)
-            try:
-                reply = session.execute(text, batch, deadline, rides=rides)
-                return Result(reply.columns, reply.rows, reply.row_count)
-            except Exception as error:
-                if session.whole:  # answered by the server, or not sent
-                    raise
-                if not isinstance(error, ConnectionLost) or error.may_have_run:
-                    raise outcome_unknown("a statement", error) from error
-                wait_s = delay_s(attempt, self._rng)  # it surely did not run: on another session
-                if wait_s >= deadline.remaining_s():
-                    raise
-            finally:
-                self._pool.give_back(session)
-            self._clock.sleep(wait_s)
-        raise AssertionError("unreachable")
+        try:
+            reply = self._attempt(text, batch, deadline, rides)
+        except ConnectionLost as error:
+            reply = send_again(
+                error,
+                lambda: self._attempt(text, batch, deadline, rides),
+                deadline,
+                self._clock,
+                self._rng,
+            )
+        return Result(reply.columns, reply.rows, reply.row_count)
+
+    def _attempt(
+        self, text: bytes, batch: list[list[object]], deadline: Deadline, rides: bool
+    ) -> Reply:
+        """Run it on one session; ConnectionLost says that it surely did not run."""
+        session = self._pool.checkout(deadline)
+        try:
+            return session.execute(text, batch, deadline, rides=rides)
+        except Exception as error:
+            not_sent = isinstance(error, ConnectionLost) and not error.may_have_run
+            if session.whole or not_sent:  # answered by the server, or not sent
+                raise
+            self.recorder.count("outcomes_unknown")
+            raise outcome_unknown("a statement", error) from error
+        finally:
+            self._pool.give_back(session)
 
     @contextmanager
     def transaction(
@@ -163,9 +181,7 @@ class Broker:
     ) -> Iterator[Transaction]:
         begin = begin_sql(read_only=read_only, isolation=isolation)
         self._refuse_within_transaction("db.transaction()", "the open one")
-        tx = Transaction(
-            self._pool, self._guard, deadline, begin, self._comment(), rides=self._rides
-        )
+        tx = Transaction(self._means, deadline, begin, self._comment(), read_only=read_only)
         mine = self._mine.open = (self._served, tx)
         try:
             yield tx
@@ -275,6 +291,7 @@ class Broker:
         return leaks
 
     def _deadline(self) -> Deadline:
+        self._event_loop.look(self)
         if self._invocation is not None:
             return self._invocation.deadline
         return Deadline.after(self.settings.timeout_s, self._clock)
@@ -288,6 +305,16 @@ class Broker:
                 f"{call} inside an open transaction or session of the same thread would not be "
                 f"part of it: use {instead}"
             )
+
+    # What Lambda does to the environment, as broker.lifecycle tells it.
+
+    def before_snapshot(self) -> None:
+        """End the sessions: a snapshot's copies must not share them."""
+        self._pool.retire_idle(Reason.SNAPSHOT)
+
+    def after_restore(self) -> None:
+        """Draw random numbers of one's own, not those of the snapshot's other copies."""
+        self._rng.seed()
 
     def _after_fork(self) -> None:
         self.recorder.begin_anew()
