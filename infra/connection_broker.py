@@ -43,6 +43,7 @@ class ConnectionBroker(Construct):
         super().__init__(scope, id)
         self.plan = make_plan(deployment)
         options = options or Options()
+        options.check(deployment.middle.flavour)
         network = Network(vpc, vpc_subnets or _private(vpc))
         found, ca = Database.of(database), rds_ca(options.rds_ca)
         users = [pair.user for pair in deployment.middle.pairs]

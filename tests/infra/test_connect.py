@@ -11,6 +11,7 @@ import pytest
 
 from broker import UsageError
 from broker.plan import DoesNotFit, parse
+from broker.plan.deployment import Flavour
 
 from .conftest import BROKER, FLAVOURS, toml
 
@@ -351,3 +352,20 @@ def test_a_deployment_that_does_not_fit_is_refused_with_the_plan_s_words(stack: 
             vpc=stack.node.find_child("Vpc"),
             deployment=parse(text),
         )
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"auth": "iam"}, "PgBouncer knows no IAM"),
+        ({"certificate_secret": "arn"}, "need each other"),
+        ({"certificate_host": "pooler.example.internal"}, "need each other"),
+    ],
+)
+def test_options_that_contradict_are_refused(given: dict[str, Any], told: str) -> None:
+    from infra import Auth, Options
+
+    if "auth" in given:
+        given = {"auth": Auth(given["auth"])}
+    with pytest.raises(UsageError, match=told):
+        Options(**given).check(Flavour.PGBOUNCER)

@@ -9,10 +9,11 @@ import pytest
 
 from broker.errors import BrokerError
 from broker.plan import DoesNotFit
-from infra.database_settings import ExistingDatabase, NewDatabase
+from infra.database_settings import EXISTING as EXISTING_KEYS
+from infra.database_settings import NEW, ExistingDatabase, NewDatabase
 from infra.options import Auth
-from infra.settings import Settings, read_settings
-from infra.vpc_settings import ExistingVpc, NewVpc
+from infra.settings import CONTEXT, DEPLOY, Settings, read_settings
+from infra.vpc_settings import VPC, ExistingVpc, NewVpc
 
 from .conftest import toml
 
@@ -182,3 +183,13 @@ def test_what_the_plan_refuses_is_refused_in_its_words(tmp_path: Path) -> None:
     with pytest.raises(DoesNotFit) as refused:
         read(tmp_path, toml().replace("concurrency = 50", "concurrency = 950"))
     assert "970 reserved of an account's 1,000 leave 30, and 100 must stay" in str(refused.value)
+
+
+def test_every_key_and_every_context_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs/deploy.md").read_text()
+    for key in {*DEPLOY, *VPC, *NEW, *EXISTING_KEYS} - {"vpc", "database"}:
+        assert f"{key} = " in page or f"`{key} = " in page or f"with {key} " in page, key
+    assert "[deploy.vpc]" in page
+    assert "[deploy.database]" in page
+    for key in CONTEXT:
+        assert f"-c {key}=" in page or f"{key}=" in page, key
