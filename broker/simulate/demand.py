@@ -1,0 +1,67 @@
+"""Demand: how many environments a tick's requests need at once, and how many find none.
+
+In a tick that is short against a request, each of its requests needs an environment of its own;
+in a long one they follow each other in a few. Both are the same: what is left of those in flight
+and of the new ones when the tick ends, and the most by which their number swings until then.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from broker.plan import queueing
+
+FAR = 6.0  # standard deviations
+MANY = 2_000  # environments, from which on the chance of a loss is the fluid one
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """`in_flight` are there when the tick begins, `asked` come in it; each takes `hold_s`."""
+
+    in_flight: int
+    asked: int
+    hold_s: float
+    tick_s: float
+
+    @property
+    def settled(self) -> float:
+        """How much of the tick is longer than a request: 0 if none is, nearly 1 in a long tick."""
+        return max(0.0, 1 - self.hold_s / self.tick_s)
+
+    @property
+    def _staying_new(self) -> float:
+        return self.hold_s / self.tick_s * -math.expm1(-self.tick_s / self.hold_s)
+
+    @property
+    def _staying_old(self) -> float:
+        return self.in_flight * math.exp(-self.tick_s / self.hold_s)
+
+    def peak(self) -> int:
+        """Return the most that are in flight at once."""
+        if not self.asked:
+            return self.in_flight
+        new = self.asked * self._staying_new
+        swing = math.sqrt(2 * math.log1p(self.tick_s / self.hold_s) * new)
+        likely = math.ceil(self._staying_old + new + swing)
+        return max(self.in_flight, min(likely, self.in_flight + self.asked))
+
+    def most(self, slots: int) -> int:
+        """Return how many can come so that `slots` are enough on average."""
+        return max(0, math.floor((slots - self._staying_old) / self._staying_new))
+
+    def lost(self, slots: int) -> float:
+        """Return how many find no slot free, on average."""
+        over = self.asked - max(0.0, (slots - self._staying_old) / self._staying_new)
+        swings = (1 - self.settled) * max(0, self.peak() - slots)
+        load = self.asked * self.hold_s / self.tick_s
+        return max(0.0, over, swings + self.settled * self.asked * _loss(load, slots))
+
+
+def _loss(load: float, slots: int) -> float:
+    if load + FAR * math.sqrt(load) < slots:
+        return 0.0
+    if slots > MANY:
+        return max(0.0, 1 - slots / load)
+    return queueing.erlang_b(load, slots)

@@ -1,0 +1,128 @@
+"""Poolers: every pool of the deployment, and their replacement in a rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from broker.plan.deployment import Pair
+from broker.simulate.backends import Backends
+from broker.simulate.histogram import Histogram
+from broker.simulate.line import Cohort
+from broker.simulate.pool import Pool
+from broker.simulate.service_time import ServiceTime
+from broker.simulate.shape import Shape
+
+
+@dataclass(slots=True)
+class Served:
+    """What a tick brought, by application."""
+
+    answered: list[int]
+    late: list[int]
+
+
+@dataclass(slots=True)
+class _Share:
+    """One pair's pools: those that take requests, and those that only end what they have."""
+
+    pools: list[Pool]
+    ending: list[Pool] = field(default_factory=list)
+
+
+class Poolers:
+    """The pools of every pair, each in every process; requests are spread evenly over them."""
+
+    def __init__(
+        self,
+        shape: Shape,
+        times: Sequence[ServiceTime],
+        backends: Backends,
+        rng: np.random.Generator,
+        tick_s: float,
+    ) -> None:
+        self._shape = shape
+        self._times = times
+        self._backends = backends
+        self._rng = rng
+        self._tick_s = tick_s
+        self._pairs = [shape.pair(each) for each in shape.applications]
+        self._shares = {
+            pair: _Share([self._pool() for _ in range(shape.queues)]) for pair in shape.pairs
+        }
+
+    def _pool(self) -> Pool:
+        return Pool(self._shape.limits, self._times, self._backends, self._rng, self._tick_s)
+
+    @property
+    def _all(self) -> list[Pool]:
+        return [
+            pool for share in self._shares.values() for pool in (*share.pools, *share.ending)
+        ]
+
+    @property
+    def processes(self) -> int:
+        """How many there are, those included that are on their way out."""
+        share = next(iter(self._shares.values()))
+        return len(share.pools) + len(share.ending)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a session."""
+        return sum(pool.waiting for pool in self._all)
+
+    @property
+    def active(self) -> int:
+        """How many sessions serve one."""
+        return sum(pool.active for pool in self._all)
+
+    def wait_s(self, application: int) -> float:
+        """Return about how long a request of this application waits now."""
+        pools = self._shares[self._pairs[application]].pools
+        return sum(pool.wait_s for pool in pools) / len(pools)
+
+    def refusals(self) -> int:
+        """Return how often the server refused a session since this was asked last."""
+        return sum(pool.take_refusals() for pool in self._all)
+
+    def step(self, tick: int, arriving: Sequence[Cohort], latencies: Histogram) -> Served:
+        """Serve for a tick."""
+        served = Served([0] * len(self._times), [0] * len(self._times))
+        for pair, share in self._shares.items():
+            mine = [each for each in arriving if self._pairs[each.application] == pair]
+            parts = self._spread(mine, len(share.pools))
+            parts += [[] for _ in share.ending]
+            for pool, part in zip((*share.pools, *share.ending), parts, strict=True):
+                done = pool.step(tick, part, latencies)
+                for number, count in enumerate(done.answered):
+                    served.answered[number] += count
+                for piece in done.late:
+                    served.late[piece.cohort.application] += piece.cohort.count
+        return served
+
+    def _spread(self, cohorts: Sequence[Cohort], ways: int) -> list[list[Cohort]]:
+        if ways == 1:
+            return [list(cohorts)]
+        parts: list[list[Cohort]] = [[] for _ in range(ways)]
+        for each in cohorts:
+            counts = self._rng.multinomial(each.count, [1 / ways] * ways)
+            for part, count in zip(parts, counts, strict=True):
+                if count:
+                    part.append(Cohort(each.application, int(count), each.before_s))
+        return parts
+
+    def replace(self, first: int, count: int) -> None:
+        """Put new pools in the place of some; the old ones end what they have begun."""
+        for share in self._shares.values():
+            share.ending += share.pools[first : first + count]
+            share.pools[first : first + count] = [self._pool() for _ in range(count)]
+
+    def close_ended(self) -> bool:
+        """Close the old pools whose work is done; return whether all are closed."""
+        for share in self._shares.values():
+            for pool in [pool for pool in share.ending if pool.idle]:
+                pool.close()
+                share.ending.remove(pool)
+        return not any(share.ending for share in self._shares.values())
