@@ -18,10 +18,16 @@ MANY = 2_000  # environments, from which on the chance of a loss is the fluid on
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """`in_flight` are there when the tick begins, `asked` come in it; each takes `hold_s`."""
+    """`in_flight` are there when the tick begins, `asked` come in it; each takes `hold_s`.
+
+    `held` of those in flight stay for longer: they wait for a start or for a connection. No more
+    than `served` can be answered in the tick.
+    """
 
     in_flight: int
+    held: int
     asked: int
+    served: float
     hold_s: float
     tick_s: float
 
@@ -36,27 +42,42 @@ class Demand:
 
     @property
     def _staying_old(self) -> float:
-        return self.in_flight * math.exp(-self.tick_s / self.hold_s)
+        moving = max(0, self.in_flight - self.held)
+        return self.held + moving * math.exp(-self.tick_s / self.hold_s)
+
+    @property
+    def usual(self) -> float:
+        """How many are in flight when the tick ends, on average."""
+        return max(self._left, self._staying_old + self.asked * self._staying_new)
+
+    @property
+    def _left(self) -> float:
+        return self.in_flight + self.asked - self.served
 
     def peak(self) -> int:
         """Return the most that are in flight at once."""
         if not self.asked:
             return self.in_flight
         new = self.asked * self._staying_new
-        swing = math.sqrt(2 * math.log1p(self.tick_s / self.hold_s) * new)
-        likely = math.ceil(self._staying_old + new + swing)
+        likely = math.ceil(self.usual + swing(new, self.tick_s / self.hold_s))
         return max(self.in_flight, min(likely, self.in_flight + self.asked))
 
-    def most(self, slots: int) -> int:
+    def most(self, slots: int) -> float:
         """Return how many can come so that `slots` are enough on average."""
-        return max(0, math.floor((slots - self._staying_old) / self._staying_new))
+        room = (slots - self._staying_old) / self._staying_new
+        return max(0.0, min(room, slots - self.in_flight + self.served))
 
     def lost(self, slots: int) -> float:
         """Return how many find no slot free, on average."""
-        over = self.asked - max(0.0, (slots - self._staying_old) / self._staying_new)
+        over = self.asked - self.most(slots)
         swings = (1 - self.settled) * max(0, self.peak() - slots)
         load = self.asked * self.hold_s / self.tick_s
-        return max(0.0, over, swings + self.settled * self.asked * _loss(load, slots))
+        return max(over, swings + self.settled * self.asked * _loss(load, slots))
+
+
+def swing(load: float, times: float) -> float:
+    """Return by how much a Poisson number around `load` exceeds it at the most in so many looks."""
+    return math.sqrt(2 * math.log1p(max(0.0, times)) * load)
 
 
 def _loss(load: float, slots: int) -> float:

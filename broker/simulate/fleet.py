@@ -7,20 +7,18 @@ broker.toml gives it sessions.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from broker.plan.deployment import Application, Kind
 from broker.simulate.demand import Demand
-from broker.simulate.idle import Idle
-from broker.simulate.line import Cohort, Line
+from broker.simulate.line import Cohort, Line, split
 from broker.simulate.traffic import Traffic
+from broker.simulate.versions import Versions
 
 SCALE_MOST = 1000  # environments that start in 10 s, for each function (FACTS 3);
 SCALE_PER_S = 100.0  # "a best attempt to refill continuously", and never more than 1,000 saved up
-NEVER = 2**62
 
 
 @dataclass(slots=True)
@@ -56,35 +54,27 @@ class Fleet:
         self._traffic = traffic
         self._rng = rng
         self._tick_s = tick_s
-        self._kept_ticks = math.ceil(traffic.kept_s / tick_s)
-        self._connection_ticks = math.ceil(connection_kept_s / tick_s)
         self._may_start = float(SCALE_MOST)
-        self._old: list[Idle] = []
-        self._old_busy = 0
         self._connected = 0  # of the slots in use
         self._bare = 0
-        self._idle = self._version()
-        if traffic.storm:
-            self._idle.put(0, 0, self.slots)
-
-    def _version(self) -> Idle:
-        if self.is_function:
-            return Idle(self._kept_ticks, self._connection_ticks)
-        made = Idle(NEVER, self._connection_ticks)
-        made.put(0, 0, self.slots)
-        return made
+        self._versions = Versions(
+            math.ceil(traffic.kept_s / tick_s),
+            math.ceil(connection_kept_s / tick_s),
+            fixed=0 if self.is_function else self.slots,
+        )
+        if traffic.storm and self.is_function:
+            self._versions.put_back(0, 0, self.slots)
 
     @property
     def environments(self) -> int:
         """How many there are, of all versions."""
-        slots = self._connected + self._bare + self._idle.alive
-        slots += sum(each.alive for each in self._old)
+        slots = self._connected + self._bare + self._versions.alive
         return math.ceil(slots / self.application.sessions)
 
     @property
     def connections(self) -> int:
         """How many are open, those included that nobody will use any more."""
-        return self._connected + self._idle.open + sum(each.open for each in self._old)
+        return self._connected + self._versions.open
 
     @property
     def waiting(self) -> int:
@@ -103,31 +93,31 @@ class Fleet:
 
     def deploy(self) -> None:
         """Make all environments those of an old version: they end what they do, and no more."""
-        self._idle.reap_after(self._kept_ticks)
-        self._old.append(self._idle)
-        self._old_busy = self._connected + self._bare
-        self._idle = self._version()
-        if self._traffic.storm and self.is_function:
-            self._idle.put(0, 0, self.slots)
+        self._versions.deploy(self._connected + self._bare)
 
-    def enter(self, tick: int, asked: int, hold_s: float) -> Entry:
-        """Give environments to so many requests, each of which takes about `hold_s`."""
+    def enter(self, tick: int, asked: int, hold_s: float, served: float) -> Entry:
+        """Give environments to so many requests, each of which takes about `hold_s`.
+
+        No more than `served` can be answered in this tick.
+        """
         self._may_start = min(SCALE_MOST, self._may_start + SCALE_PER_S * self._tick_s)
         entry = Entry()
         if self.is_function:
-            demand = Demand(self.in_flight, asked, hold_s, self._tick_s)
+            demand = self._demand(self.in_flight, asked, hold_s, served)
             entry.throttled = min(asked, self._rounded(demand.lost(self.slots)))
             coming = [Cohort(self.index, asked - entry.throttled)]
         else:
-            coming = self._queue_up(tick, asked, hold_s, entry)
+            coming = self._queue_up(tick, asked, hold_s, served, entry)
         count = sum(each.count for each in coming)
         if not count:
             return entry
-        mine = Demand(max(0, self.in_flight - self._old_busy), count, hold_s, self._tick_s)
-        busy = self._connected + self._bare - self._old_busy
+        current = max(0, self.in_flight - self._versions.old_busy)
+        mine = self._demand(current, count, hold_s, served)
+        busy = self._connected + self._bare - self._versions.old_busy
         wanted = min(count, max(0, min(self.slots, mine.peak()) - busy))
-        warm = self._idle.take(wanted)
-        cold = self._start(tick, wanted - sum(warm), count - sum(warm), mine)
+        warm = self._versions.take(wanted)
+        there = busy + sum(warm) + self._versions.current.alive
+        cold = self._start(tick, wanted - sum(warm), count - sum(warm), there, mine)
         lacking, got = 0, sum(warm) + cold
         if got < wanted:
             lacking = min(count - got, self._rounded(mine.lost(busy + got)))
@@ -154,17 +144,15 @@ class Fleet:
         else:
             count = min(count, self._bare)
             self._bare -= count
-        self._put_back(tick, 0, count)
+        self._versions.put_back(tick, 0, count)
 
     def rest(self, tick: int, answered: int) -> None:
         """So many were answered: their environments rest, and what rested for long is gone."""
         self.in_flight -= answered
         spare = max(0, min(self._connected, self._connected + self._bare - self.in_flight))
         self._connected -= spare
-        self._put_back(tick, spare, 0)
-        for idle in (self._idle, *self._old):
-            idle.age(tick)
-        self._old = [each for each in self._old if each.alive or each.open or self._old_busy]
+        self._versions.put_back(tick, spare, 0)
+        self._versions.age(tick)
 
     def give_up(self, tick: int) -> int:
         """Return how many have sought a connection for their whole time, and end them."""
@@ -173,58 +161,43 @@ class Fleet:
         self.fail(tick, late, connected=False)
         return late
 
-    def _put_back(self, tick: int, connected: int, bare: int) -> None:
-        old = min(self._old_busy, connected)
-        old_bare = min(self._old_busy - old, bare)
-        self._old_busy -= old + old_bare
-        if old or old_bare:
-            self._old[-1].put(tick, old, old_bare)
-        self._idle.put(tick, connected - old, bare - old_bare)
+    def _demand(self, in_flight: int, asked: int, hold_s: float, served: float) -> Demand:
+        held = min(in_flight, self._bare)
+        return Demand(in_flight, held, asked, served, hold_s, self._tick_s)
 
-    def _queue_up(self, tick: int, asked: int, hold_s: float, entry: Entry) -> list[Cohort]:
-        """A service's requests wait for its slots; return who has one now."""
+    def _queue_up(
+        self, tick: int, asked: int, hold_s: float, served: float, entry: Entry
+    ) -> list[Cohort]:
+        """Let a service's requests wait for its slots; return who has one now."""
         self._backlog.join(tick, Cohort(self.index, asked))
         ticks = math.ceil(self.application.timeout_s / self._tick_s)
         late = self._backlog.expire(tick - ticks)
         entry.timed_out = sum(piece.cohort.count for piece in late)
-        most = Demand(self.in_flight, self._backlog.count, hold_s, self._tick_s).most(self.slots)
+        demand = self._demand(self.in_flight, self._backlog.count, hold_s, served)
         return [
             Cohort(self.index, piece.cohort.count, (tick - piece.joined) * self._tick_s)
-            for piece in self._backlog.take(most)
+            for piece in self._backlog.take(math.floor(demand.most(self.slots)))
         ]
 
-    def _start(self, tick: int, wanted: int, count: int, demand: Demand) -> int:
+    def _start(self, tick: int, wanted: int, count: int, there: int, demand: Demand) -> int:
         """Start environments for the slots that are wanted; return the slots that are used.
 
-        While they start, the requests that would have followed each other in one need more.
+        `there` are the current version's slots. While new ones start, requests that would have
+        followed each other in one need one each.
         """
         if wanted <= 0 or not self.is_function:
             return 0
-        slow = 1 + demand.settled * self._traffic.cold_start_s / demand.hold_s
         each = self.application.sessions
-        there = self._connected + self._bare - self._old_busy + self._idle.alive
         most = self.application.environments - math.ceil(there / each)
-        wanted = min(count, math.ceil(wanted * slow))
+        lacking = demand.settled * max(0.0, demand.usual - there)
+        piled_up = math.floor(lacking * self._traffic.cold_start_s / demand.hold_s)
+        wanted = min(count, wanted + piled_up)
         started = min(math.ceil(wanted / each), int(self._may_start), most)
         self._may_start -= started
         used = min(wanted, started * each)
-        self._idle.put(tick, 0, started * each - used)
+        self._versions.current.put(tick, 0, started * each - used)
         return used
 
     def _rounded(self, count: float) -> int:
         """Return a whole number that is right on average."""
         return math.floor(count + self._rng.random())
-
-
-def split(cohorts: Sequence[Cohort], count: int) -> tuple[list[Cohort], list[Cohort]]:
-    """Return the first `count` of them, and the others."""
-    first: list[Cohort] = []
-    others: list[Cohort] = []
-    for each in cohorts:
-        some = min(count, each.count)
-        count -= some
-        if some:
-            first.append(Cohort(each.application, some, each.before_s))
-        if each.count > some:
-            others.append(Cohort(each.application, each.count - some, each.before_s))
-    return first, others

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 
 @dataclass(slots=True)
 class Cohort:
-    """Requests of one application that came in one tick; `before_s` is what each took until then."""
+    """Requests of one application that came in one tick; `before_s` each had taken by then."""
 
     application: int
     count: int
@@ -116,3 +117,17 @@ class Line:
                 break
             late += batch.left
         return self.take(late)
+
+
+def split(cohorts: Sequence[Cohort], count: int) -> tuple[list[Cohort], list[Cohort]]:
+    """Return the first `count` of them, and the others."""
+    first: list[Cohort] = []
+    others: list[Cohort] = []
+    for each in cohorts:
+        some = min(count, each.count)
+        count -= some
+        if some:
+            first.append(Cohort(each.application, some, each.before_s))
+        if each.count > some:
+            others.append(Cohort(each.application, each.count - some, each.before_s))
+    return first, others

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from broker.plan.deployment import Pair
 from broker.simulate.backends import Backends
 from broker.simulate.histogram import Histogram
 from broker.simulate.line import Cohort
@@ -48,6 +48,7 @@ class Poolers:
         self._backends = backends
         self._rng = rng
         self._tick_s = tick_s
+        self._slowness = 1.0
         self._pairs = [shape.pair(each) for each in shape.applications]
         self._shares = {
             pair: _Share([self._pool() for _ in range(shape.queues)]) for pair in shape.pairs
@@ -58,9 +59,7 @@ class Poolers:
 
     @property
     def _all(self) -> list[Pool]:
-        return [
-            pool for share in self._shares.values() for pool in (*share.pools, *share.ending)
-        ]
+        return [pool for share in self._shares.values() for pool in (*share.pools, *share.ending)]
 
     @property
     def processes(self) -> int:
@@ -75,13 +74,35 @@ class Poolers:
 
     @property
     def active(self) -> int:
-        """How many sessions serve one."""
-        return sum(pool.active for pool in self._all)
+        """How many sessions served one at once in the last tick."""
+        return sum(pool.busiest for pool in self._all)
 
-    def wait_s(self, application: int) -> float:
-        """Return about how long a request of this application waits now."""
+    def takes_s(self, application: int) -> float:
+        """Return about how long a request of this application waits and is served now."""
         pools = self._shares[self._pairs[application]].pools
-        return sum(pool.wait_s for pool in pools) / len(pools)
+        waits_s = sum(pool.wait_s for pool in pools) / len(pools)
+        return waits_s + self._mean_s(application)
+
+    def _mean_s(self, application: int) -> float:
+        return self._times[application].mean_s * self._slowness
+
+    def served(self, asked: Sequence[int]) -> list[float]:
+        """Return the most of each application that can be answered in this tick, if so many ask."""
+        found = [math.inf] * len(self._times)
+        if self._shape.limits.size is None:
+            return found
+        for pair, share in self._shares.items():
+            mine = [number for number, each in enumerate(self._pairs) if each == pair]
+            counts = {
+                number: asked[number] + sum(pool.there(number) for pool in share.pools)
+                for number in mine
+            }
+            work = sum(count * self._mean_s(number) for number, count in counts.items())
+            servers = sum(pool.most_sessions for pool in share.pools)
+            over = work / (servers * self._tick_s) if servers else math.inf
+            for number in mine:
+                found[number] = counts[number] / max(1.0, over)
+        return found
 
     def refusals(self) -> int:
         """Return how often the server refused a session since this was asked last."""
@@ -89,6 +110,7 @@ class Poolers:
 
     def step(self, tick: int, arriving: Sequence[Cohort], latencies: Histogram) -> Served:
         """Serve for a tick."""
+        self._slow_down()
         served = Served([0] * len(self._times), [0] * len(self._times))
         for pair, share in self._shares.items():
             mine = [each for each in arriving if self._pairs[each.application] == pair]
@@ -101,6 +123,13 @@ class Poolers:
                 for piece in done.late:
                     served.late[piece.cohort.application] += piece.cohort.count
         return served
+
+    def _slow_down(self) -> None:
+        """Let each transaction take longer while more are active than the server serves well."""
+        active = sum(pool.serving.active for pool in self._all)
+        self._slowness = max(1.0, round(active / self._shape.active_well, 2))
+        for pool in self._all:
+            pool.serving.slow_down(self._slowness)
 
     def _spread(self, cohorts: Sequence[Cohort], ways: int) -> list[list[Cohort]]:
         if ways == 1:

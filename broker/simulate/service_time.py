@@ -31,6 +31,10 @@ class ServiceTime:
         square = mean_s**2 * (1 + queueing.cv2(mean_s, p99_s))
         return cls(mean_s, queueing.log_sigma(mean_s, p99_s), square)
 
+    def stretched(self, times: float) -> ServiceTime:
+        """Return the time of what takes so many times as long."""
+        return ServiceTime(self.mean_s * times, self.sigma, self.square * times**2)
+
     def draw(self, rng: np.random.Generator, count: int) -> Floats:
         """Return so many times, in s."""
         if self.sigma is None:

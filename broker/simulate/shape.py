@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from broker.errors import UsageError
+from broker.plan.cpu import ACTIVE_MOST
 from broker.plan.deployment import Application, Deployment, Flavour, Pair
 from broker.plan.limits import CONSOLES
 from broker.plan.plan import draft
@@ -18,6 +19,7 @@ class Shape:
 
     `refusals` are the plan's sentences about what does not fit. `queues` is how many pools each
     pair has, `replaced_at_once` how many of them a rollout starts before it stops as many.
+    `active_well` is how many active sessions the server serves no slower than one.
     """
 
     deployment: Deployment
@@ -26,6 +28,7 @@ class Shape:
     max_connections: int
     reserved: int
     sessions_at_worst: int
+    active_well: int
     limits: Limits
     queues: int
     replaced_at_once: int
@@ -92,6 +95,7 @@ def shape(deployment: Deployment) -> Shape:
         max_connections=number("max_connections"),
         reserved=number("reserved"),
         sessions_at_worst=number("sessions_at_worst"),
+        active_well=max(ACTIVE_MOST, number("active_sessions")),
         limits=one[middle.flavour](),
         queues=middle.tasks * middle.processes if pooled else 1,
         replaced_at_once=min(more, middle.tasks) * middle.processes if pooled else 0,

@@ -46,12 +46,12 @@ class _Simulation:
         self._traffic = traffic
         self._progress = progress
         self._rng = np.random.default_rng(traffic.seed)
-        self._times = [ServiceTime.of(each.mean_s, each.p99_s) for each in form.applications]
-        self._tick_s = traffic.tick(min(time.mean_s for time in self._times))
+        times = [ServiceTime.of(each.mean_s, each.p99_s) for each in form.applications]
+        self._tick_s = traffic.tick(min(time.mean_s for time in times))
         self._ticks = math.ceil(traffic.duration_s / self._tick_s)
         self._backends = Backends(form.max_connections - form.reserved)
         rng, tick_s = self._rng, self._tick_s
-        self._poolers = Poolers(form, self._times, self._backends, rng, tick_s)
+        self._poolers = Poolers(form, times, self._backends, rng, tick_s)
         self._fleets = [
             Fleet(number, each, traffic, form.connection_kept_s, rng, tick_s)
             for number, each in enumerate(form.applications)
@@ -94,9 +94,9 @@ class _Simulation:
                 yield clock.timeout(LOOK_S)
 
     def _step(self, tick: int, span: Span) -> None:
-        for fleet, time in zip(self._fleets, self._times, strict=True):
-            hold_s = time.mean_s + self._traffic.handler_s + self._poolers.wait_s(fleet.index)
-            self._ask(tick, fleet, hold_s, span)
+        asked = [self._asked(tick, fleet) for fleet in self._fleets]
+        for fleet, most in zip(self._fleets, self._poolers.served(asked), strict=True):
+            self._enter(tick, fleet, asked[fleet.index], most, span)
         arriving = []
         for cohort, connected in self._due.pop(tick, []):
             if connected:
@@ -114,20 +114,23 @@ class _Simulation:
         span.refusals += self._poolers.refusals()
         span.peak.raise_to(self._gauges())
 
-    def _ask(self, tick: int, fleet: Fleet, hold_s: float, span: Span) -> None:
-        """Let this tick's requests come, and find an environment."""
+    def _asked(self, tick: int, fleet: Fleet) -> int:
+        """Return how many ask in this tick."""
         if self._traffic.storm:
-            asked = fleet.asking
-        else:
-            at_s = (tick + 0.5) * self._tick_s
-            rate = fleet.application.rate_per_s * self._traffic.factor(at_s)
-            asked = int(self._rng.poisson(rate * self._tick_s))
-        entry = fleet.enter(tick, asked, hold_s)
+            return fleet.asking
+        at_s = (tick + 0.5) * self._tick_s
+        rate = fleet.application.rate_per_s * self._traffic.factor(at_s)
+        return int(self._rng.poisson(rate * self._tick_s))
+
+    def _enter(self, tick: int, fleet: Fleet, asked: int, served: float, span: Span) -> None:
+        """Let them find an environment."""
+        warm_s = self._traffic.handler_s
+        cold_s = warm_s + self._traffic.cold_start_s
+        hold_s = warm_s + self._poolers.takes_s(fleet.index)
+        entry = fleet.enter(tick, asked, hold_s, served)
         span.asked += asked
         span.failed[Failure.THROTTLED] += entry.throttled
         span.failed[Failure.TIMED_OUT] += entry.timed_out
-        warm_s = self._traffic.handler_s
-        cold_s = warm_s + self._traffic.cold_start_s
         for cohorts, delay_s, connected in (
             (entry.connected, warm_s, True),
             (entry.bare, warm_s, False),

@@ -10,9 +10,9 @@ import numpy as np
 DAY_S = 86_400.0
 STORM_S = 60.0
 BUSIEST_S = 14 * 3600.0  # of the day
-TICKS = 86_400  # of a run: a day in seconds, a minute in ticks of 0.7 ms
+TICKS = 86_400  # of a run: a day in seconds, an hour in ticks of 42 ms
 LONGEST_TICK_S = 1.0
-SHORTEST_TICK_S = 0.001
+SHORTEST_TICK_S = 0.01
 STORM_TICKS = 4  # a mean service time, in a storm, where an answer is followed by a request
 
 
@@ -66,7 +66,9 @@ class Traffic:
         if self.tick_s is not None:
             return self.tick_s
         tick = min(LONGEST_TICK_S, max(SHORTEST_TICK_S, self.duration_s / TICKS))
-        return min(tick, shortest_mean_s / STORM_TICKS) if self.storm else tick
+        if self.storm:
+            tick = min(tick, max(shortest_mean_s, self.duration_s / TICKS) / STORM_TICKS)
+        return tick
 
 
 def _steepness(peak: float) -> float:
