@@ -70,9 +70,10 @@ class Demand:
     def lost(self, slots: int) -> float:
         """Return how many find no slot free, on average."""
         over = self.asked - self.most(slots)
-        swings = (1 - self.settled) * max(0, self.peak() - slots)
+        if not self.settled:
+            return max(0.0, over, self._staying_old + self.asked - slots)
         load = self.asked * self.hold_s / self.tick_s
-        return max(over, swings + self.settled * self.asked * _loss(load, slots))
+        return max(over, self.asked * _loss(load, slots))
 
 
 def swing(load: float, times: float) -> float:

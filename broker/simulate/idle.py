@@ -46,10 +46,15 @@ class Idle:
         self._environment_ticks = ticks
 
     def take(self, count: int) -> Taken:
-        """Use so many again, or as many as there are: the last used first, connected ones first."""
-        connected = _pop(self._connected, count)
-        bare = _pop(self._bare, count - connected)
-        bare += _pop(self._closed, count - connected - bare)
+        """Use so many again, or as many as there are: the last used first."""
+        connected = bare = 0
+        while connected + bare < count and (self._connected or self._bare):
+            left = count - connected - bare
+            if _last(self._bare) >= _last(self._connected):  # the safe side in one tick
+                bare += _pop(self._bare, left)
+            else:
+                connected += _pop(self._connected, left)
+        bare += _pop_all(self._closed, count - connected - bare)
         self.alive -= connected + bare
         self.open -= connected
         return Taken(connected, bare)
@@ -66,14 +71,22 @@ class Idle:
         self.alive -= _move(self._bare, gone)
 
 
+def _last(rest: Rest) -> int:
+    return rest[-1][0] if rest else -1
+
+
 def _pop(rest: Rest, count: int) -> int:
+    """Take up to so many of those that were used last, in one tick."""
+    tick, some = rest.pop()
+    if some > count:
+        rest.append((tick, some - count))
+    return min(some, count)
+
+
+def _pop_all(rest: Rest, count: int) -> int:
     left = count
     while left and rest:
-        tick, some = rest.pop()
-        if some > left:
-            rest.append((tick, some - left))
-            some = left
-        left -= some
+        left -= _pop(rest, left)
     return count - left
 
 

@@ -50,6 +50,8 @@ class Pool:
         backends: Backends,
         rng: np.random.Generator,
         tick_s: float,
+        *,
+        storm: bool = False,
     ) -> None:
         self._limits = limits
         self._backends = backends
@@ -57,7 +59,7 @@ class Pool:
         self._tick_s = tick_s
         self._line = Line(rng)
         self._waiting = [0] * len(times)
-        self.serving = Serving(times, rng, tick_s)
+        self.serving = Serving(times, rng, tick_s, storm=storm)
         self._work = 0.0  # sessions' seconds that wait
         self._flow = 0.0  # sessions that the arrivals of late keep busy
         self._calming = 1.0  # what is left of that after a tick without any
@@ -107,8 +109,13 @@ class Pool:
         self._backends.change(-self.sessions)
         self.sessions = 0
 
-    def step(self, tick: int, arriving: Sequence[Cohort], latencies: Histogram) -> Tick:
-        """Serve for a tick: `arriving` come during it, latencies of whom it serves are added."""
+    def step(
+        self, tick: int, arriving: Sequence[Cohort], clients: int, latencies: Histogram
+    ) -> Tick:
+        """Serve for a tick: `arriving` come during it, latencies of whom it serves are added.
+
+        There are so many `clients`: no more are ever served at once.
+        """
         for cohort in arriving:
             self._line.join(tick, cohort)
             self._waiting[cohort.application] += cohort.count
@@ -119,19 +126,19 @@ class Pool:
         late = self._expire(tick)
         if self._limits.size is None:
             begun, passage, servers = self._line.take(self._line.count), None, 0
-            most = math.inf
+            most = clients
         else:
             begun, passage, servers = self._admit(tick, arriving)
-            most = servers
+            most = min(servers, clients)
         waits = Waits(self._rng, tick, self._tick_s, passage, servers)
         waited = self._line.count > 0
         for piece in begun:
             time = self.serving.times[piece.cohort.application]
             waited |= waits.record(piece, time, latencies)
         before = self.serving.active
-        answered = self.serving.step(begun, servers if self._line.count else 0, most)
-        needed = max(before, self.serving.active, self.serving.peak(begun))
-        self._keep(tick, servers if waited else int(min(most, needed)))
+        answered = self.serving.step(tick, begun, most if self._line.count else 0, most)
+        needed = most if waited else max(before, self.serving.active, self.serving.peak(begun))
+        self._keep(tick, min(most, needed))
         return Tick(answered, late)
 
     def _expire(self, tick: int) -> list[Piece]:

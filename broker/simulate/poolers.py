@@ -42,7 +42,10 @@ class Poolers:
         backends: Backends,
         rng: np.random.Generator,
         tick_s: float,
+        *,
+        storm: bool = False,
     ) -> None:
+        self._storm = storm
         self._shape = shape
         self._times = times
         self._backends = backends
@@ -55,7 +58,8 @@ class Poolers:
         }
 
     def _pool(self) -> Pool:
-        return Pool(self._shape.limits, self._times, self._backends, self._rng, self._tick_s)
+        limits, rng, storm = self._shape.limits, self._rng, self._storm
+        return Pool(limits, self._times, self._backends, rng, self._tick_s, storm=storm)
 
     @property
     def _all(self) -> list[Pool]:
@@ -108,8 +112,10 @@ class Poolers:
         """Return how often the server refused a session since this was asked last."""
         return sum(pool.take_refusals() for pool in self._all)
 
-    def step(self, tick: int, arriving: Sequence[Cohort], latencies: Histogram) -> Served:
-        """Serve for a tick."""
+    def step(
+        self, tick: int, arriving: Sequence[Cohort], clients: int, latencies: Histogram
+    ) -> Served:
+        """Serve for a tick, in which there are so many clients."""
         self._slow_down()
         served = Served([0] * len(self._times), [0] * len(self._times))
         for pair, share in self._shares.items():
@@ -117,7 +123,7 @@ class Poolers:
             parts = self._spread(mine, len(share.pools))
             parts += [[] for _ in share.ending]
             for pool, part in zip((*share.pools, *share.ending), parts, strict=True):
-                done = pool.step(tick, part, latencies)
+                done = pool.step(tick, part, clients, latencies)
                 for number, count in enumerate(done.answered):
                     served.answered[number] += count
                 for piece in done.late:

@@ -48,3 +48,7 @@ class ServiceTime:
     def stays_new(self, tick_s: float) -> float:
         """Return the same chance for who begins to be served at any moment of the tick."""
         return self.mean_s / tick_s * -math.expm1(-tick_s / self.mean_s)
+
+    def stays_again(self, tick_s: float) -> float:
+        """Return the same chance for who asked again when last answered: half a tick ago."""
+        return math.exp(-1.5 * tick_s / self.mean_s)

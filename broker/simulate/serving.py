@@ -13,18 +13,27 @@ from broker.simulate.service_time import ServiceTime
 
 
 class Serving:
-    """Who is served when a tick ends. `times` are the applications' service times."""
+    """Who is served when a tick ends. `times` are the applications' service times.
+
+    In a storm who asks in a tick does so when it begins.
+    """
 
     def __init__(
-        self, times: Sequence[ServiceTime], rng: np.random.Generator, tick_s: float
+        self,
+        times: Sequence[ServiceTime],
+        rng: np.random.Generator,
+        tick_s: float,
+        *,
+        storm: bool = False,
     ) -> None:
         self._rng = rng
         self._tick_s = tick_s
         self._usual = times
+        self._storm = storm
         self._slowness = 0.0
         self.busy = [0] * len(times)
         self.times: Sequence[ServiceTime] = times
-        self._stays: list[tuple[float, float]] = []
+        self._stays: list[tuple[float, float, float]] = []
         self.slow_down(1.0)
 
     def slow_down(self, times: float) -> None:
@@ -33,14 +42,17 @@ class Serving:
             self._slowness = times
             self.times = [each.stretched(times) for each in self._usual]
             tick_s = self._tick_s
-            self._stays = [(each.stays(tick_s), each.stays_new(tick_s)) for each in self.times]
+            self._stays = [
+                (each.stays(tick_s), each.stays_new(tick_s), each.stays_again(tick_s))
+                for each in self.times
+            ]
 
     @property
     def active(self) -> int:
         """How many are served."""
         return sum(self.busy)
 
-    def step(self, begun: Sequence[Piece], least: int, most: float) -> list[int]:
+    def step(self, tick: int, begun: Sequence[Piece], least: int, most: int) -> list[int]:
         """Let a tick pass in which these begin; return how many of each are done.
 
         When it ends between `least` and `most` are served, as far as there are so many.
@@ -48,13 +60,14 @@ class Serving:
         present = list(self.busy)
         staying = [
             int(self._rng.binomial(busy, old)) if busy else 0
-            for busy, (old, _) in zip(self.busy, self._stays, strict=True)
+            for busy, (old, _, _) in zip(self.busy, self._stays, strict=True)
         ]
         for piece in begun:
             mine, count = piece.cohort.application, piece.cohort.count
             present[mine] += count
-            staying[mine] += int(self._rng.binomial(count, self._stays[mine][1]))
-        wanted = int(min(most, max(least, sum(staying))))
+            again = self._storm and piece.joined == tick
+            staying[mine] += int(self._rng.binomial(count, self._stays[mine][2 if again else 1]))
+        wanted = min(most, max(least, sum(staying)))
         self.busy = fit(staying, present, wanted)
         return [a - b for a, b in zip(present, self.busy, strict=True)]
 

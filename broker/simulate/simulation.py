@@ -51,7 +51,7 @@ class _Simulation:
         self._ticks = math.ceil(traffic.duration_s / self._tick_s)
         self._backends = Backends(form.max_connections - form.reserved)
         rng, tick_s = self._rng, self._tick_s
-        self._poolers = Poolers(form, times, self._backends, rng, tick_s)
+        self._poolers = Poolers(form, times, self._backends, rng, tick_s, storm=traffic.storm)
         self._fleets = [
             Fleet(number, each, traffic, form.connection_kept_s, rng, tick_s)
             for number, each in enumerate(form.applications)
@@ -104,7 +104,7 @@ class _Simulation:
             else:
                 self._fleets[cohort.application].seeking.join(tick, cohort)
         arriving += self._connect(tick, span)
-        served = self._poolers.step(tick, arriving, span.latencies)
+        served = self._poolers.step(tick, arriving, self._connections, span.latencies)
         for fleet in self._fleets:
             answered, late = served.answered[fleet.index], served.late[fleet.index]
             span.answered += answered
@@ -171,7 +171,7 @@ class _Simulation:
 
     def _room(self, fleet: Fleet) -> tuple[int, Failure]:
         """Return how many connections the fleet may open, and what is in the way of more."""
-        taken = sum(each.connections for each in self._fleets)
+        taken = self._connections
         if self._shape.flavour is Flavour.RDS_PROXY:
             return fleet.seeking.count, Failure.TIMED_OUT
         if self._shape.clients_each is not None:
@@ -184,8 +184,12 @@ class _Simulation:
                 room, failure = max(0, self._shape.cap - capped), Failure.CAPPED
         return room, failure
 
+    @property
+    def _connections(self) -> int:
+        return sum(fleet.connections for fleet in self._fleets)
+
     def _gauges(self) -> Gauges:
-        connections = sum(fleet.connections for fleet in self._fleets)
+        connections = self._connections
         opened = self._backends.open
         if self._shape.flavour is Flavour.DIRECT:
             opened = connections

@@ -13,7 +13,7 @@ BUSIEST_S = 14 * 3600.0  # of the day
 TICKS = 86_400  # of a run: a day in seconds, an hour in ticks of 42 ms
 LONGEST_TICK_S = 1.0
 SHORTEST_TICK_S = 0.01
-STORM_TICKS = 4  # a mean service time, in a storm, where an answer is followed by a request
+STORM_TICKS = 8  # a mean service time, in a storm, where an answer is followed by a request
 
 
 @dataclass(frozen=True, slots=True)
