@@ -21,7 +21,7 @@ class Demand:
     """`in_flight` are there when the tick begins, `asked` come in it; each takes `hold_s`.
 
     `held` of those in flight stay for longer: they wait for a start or for a connection. No more
-    than `served` can be answered in the tick.
+    than `served` can be answered in the tick. `load` is how many are in flight of late.
     """
 
     in_flight: int
@@ -30,6 +30,7 @@ class Demand:
     served: float
     hold_s: float
     tick_s: float
+    load: float = 0.0
 
     @property
     def settled(self) -> float:
@@ -72,8 +73,7 @@ class Demand:
         over = self.asked - self.most(slots)
         if not self.settled:
             return max(0.0, over, self._staying_old + self.asked - slots)
-        load = self.asked * self.hold_s / self.tick_s
-        return max(over, self.asked * _loss(load, slots))
+        return max(over, self.asked * _loss(self.load, slots))
 
 
 def swing(load: float, times: float) -> float:

@@ -19,6 +19,7 @@ from broker.simulate.versions import Versions
 
 SCALE_MOST = 1000  # environments that start in 10 s, for each function (FACTS 3);
 SCALE_PER_S = 100.0  # "a best attempt to refill continuously", and never more than 1,000 saved up
+MEMORY = 10  # a request's times, over which a tick's chance is averaged
 
 
 @dataclass(slots=True)
@@ -55,6 +56,7 @@ class Fleet:
         self._rng = rng
         self._tick_s = tick_s
         self._may_start = float(SCALE_MOST)
+        self._load = 0.0  # requests in flight of late, if none were lost
         self._connected = 0  # of the slots in use
         self._bare = 0
         self._versions = Versions(
@@ -101,6 +103,8 @@ class Fleet:
         No more than `served` can be answered in this tick.
         """
         self._may_start = min(SCALE_MOST, self._may_start + SCALE_PER_S * self._tick_s)
+        offered = asked * hold_s / self._tick_s
+        self._load += (offered - self._load) * -math.expm1(-self._tick_s / (MEMORY * hold_s))
         entry = Entry()
         if self.is_function:
             demand = self._demand(self.in_flight, asked, hold_s, served)
@@ -163,7 +167,7 @@ class Fleet:
 
     def _demand(self, in_flight: int, asked: int, hold_s: float, served: float) -> Demand:
         held = min(in_flight, self._bare)
-        return Demand(in_flight, held, asked, served, hold_s, self._tick_s)
+        return Demand(in_flight, held, asked, served, hold_s, self._tick_s, self._load)
 
     def _queue_up(
         self, tick: int, asked: int, hold_s: float, served: float, entry: Entry

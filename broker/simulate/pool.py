@@ -116,14 +116,14 @@ class Pool:
 
         There are so many `clients`: no more are ever served at once.
         """
+        late = self._expire(tick)
         for cohort in arriving:
             self._line.join(tick, cohort)
             self._waiting[cohort.application] += cohort.count
         if self.idle:
             self._flow *= self._calming
             self._keep(tick, 0)
-            return Tick([0] * len(self._waiting))
-        late = self._expire(tick)
+            return Tick([0] * len(self._waiting), late)
         if self._limits.size is None:
             begun, passage, servers = self._line.take(self._line.count), None, 0
             most = clients
