@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from enum import Enum
 
 import numpy as np
 
 from broker.plan.deployment import Application, Kind
-from broker.simulate.demand import Demand
+from broker.simulate.demand import Demand, swing
 from broker.simulate.line import Cohort, Line, split
 from broker.simulate.traffic import Traffic
 from broker.simulate.versions import Versions
@@ -22,15 +23,25 @@ SCALE_PER_S = 100.0  # "a best attempt to refill continuously", and never more t
 MEMORY = 10  # a request's times, over which a tick's chance is averaged
 
 
+class Start(Enum):
+    """What a request finds: an environment with a connection, one without, or a new one."""
+
+    CONNECTED = "connected"
+    BARE = "bare"
+    COLD = "cold"
+
+
 @dataclass(slots=True)
 class Entry:
-    """Who gets an environment in a tick: with a connection, without one, and without a warm one."""
+    """Who gets an environment in a tick, and who does not."""
 
-    connected: list[Cohort] = field(default_factory=list)
-    bare: list[Cohort] = field(default_factory=list)
-    cold: list[Cohort] = field(default_factory=list)
+    cohorts: dict[Start, list[Cohort]] = field(default_factory=lambda: {each: [] for each in Start})
     throttled: int = 0
     timed_out: int = 0
+
+    def count(self, start: Start) -> int:
+        """Return how many have found this."""
+        return sum(each.count for each in self.cohorts[start])
 
 
 class Fleet:
@@ -59,6 +70,7 @@ class Fleet:
         self._load = 0.0  # requests in flight of late, if none were lost
         self._connected = 0  # of the slots in use
         self._bare = 0
+        self._starting = 0  # of the bare ones
         self._versions = Versions(
             math.ceil(traffic.kept_s / tick_s),
             math.ceil(connection_kept_s / tick_s),
@@ -92,6 +104,13 @@ class Fleet:
     def asking(self) -> int:
         """How many a storm lets ask: all that have nothing to do."""
         return max(0, self.slots - self.unanswered)
+
+    def warm_up(self, rate: float, hold_s: float) -> None:
+        """Have the environments that this traffic has kept until now, without connections."""
+        load = rate * hold_s
+        likely = math.ceil(load + swing(load, self._traffic.kept_s / hold_s))
+        if self.is_function and not self._traffic.storm:
+            self._versions.put_back(0, 0, min(self.slots, likely))
 
     def deploy(self) -> None:
         """Make all environments those of an old version: they end what they do, and no more."""
@@ -130,9 +149,15 @@ class Fleet:
         self._bare += warm.bare + cold
         self.in_flight += count - lacking
         _, coming = split(coming, lacking)
-        entry.cold, coming = split(coming, cold)
-        entry.bare, entry.connected = split(coming, warm.bare)
+        self._starting += cold
+        entry.cohorts[Start.COLD], coming = split(coming, cold)
+        entry.cohorts[Start.BARE], entry.cohorts[Start.CONNECTED] = split(coming, warm.bare)
         return entry
+
+    def seek(self, tick: int, cohort: Cohort, *, cold: bool) -> None:
+        """Let them seek a connection; `cold` ones have started now."""
+        self._starting -= cohort.count * cold
+        self.seeking.join(tick, cohort)
 
     def connect(self, count: int) -> None:
         """So many that sought a connection have one now."""
@@ -166,7 +191,7 @@ class Fleet:
         return late
 
     def _demand(self, in_flight: int, asked: int, hold_s: float, served: float) -> Demand:
-        held = min(in_flight, self._bare)
+        held = min(in_flight, self._starting + self.seeking.count)
         return Demand(in_flight, held, asked, served, hold_s, self._tick_s, self._load)
 
     def _queue_up(

@@ -146,8 +146,9 @@ class Pool:
         if oldest is None or (tick - oldest) * self._tick_s < self._limits.wait_s:
             return []
         late = self._line.expire(tick - math.ceil(self._limits.wait_s / self._tick_s))
+        before = self._waiting_work()
         self._left(late)
-        self._work = min(self._work, self._waiting_work())
+        self._work = max(0.0, self._work - (before - self._waiting_work()))
         return late
 
     def _left(self, pieces: Sequence[Piece]) -> None:

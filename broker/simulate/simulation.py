@@ -12,7 +12,7 @@ import simpy
 from broker.plan.deployment import Deployment, Flavour
 from broker.simulate.backends import Backends
 from broker.simulate.failure import Failure
-from broker.simulate.fleet import Fleet
+from broker.simulate.fleet import Fleet, Start
 from broker.simulate.line import Cohort
 from broker.simulate.poolers import Poolers
 from broker.simulate.service_time import ServiceTime
@@ -56,8 +56,12 @@ class _Simulation:
             Fleet(number, each, traffic, form.connection_kept_s, rng, tick_s)
             for number, each in enumerate(form.applications)
         ]
-        self._due: dict[int, list[tuple[Cohort, bool]]] = defaultdict(list)
+        self._due: dict[int, list[tuple[Cohort, Start]]] = defaultdict(list)
         self._spans: list[Span] = []
+
+        for fleet in self._fleets:
+            hold_s = traffic.handler_s + self._poolers.takes_s(fleet.index)
+            fleet.warm_up(fleet.application.rate_per_s * traffic.factor(0.0), hold_s)
 
     def run(self) -> Outcome:
         clock = simpy.Environment()
@@ -98,11 +102,11 @@ class _Simulation:
         for fleet, most in zip(self._fleets, self._poolers.served(asked), strict=True):
             self._enter(tick, fleet, asked[fleet.index], most, span)
         arriving = []
-        for cohort, connected in self._due.pop(tick, []):
-            if connected:
+        for cohort, start in self._due.pop(tick, []):
+            if start is Start.CONNECTED:
                 arriving.append(cohort)
             else:
-                self._fleets[cohort.application].seeking.join(tick, cohort)
+                self._fleets[cohort.application].seek(tick, cohort, cold=start is Start.COLD)
         arriving += self._connect(tick, span)
         served = self._poolers.step(tick, arriving, self._connections, span.latencies)
         for fleet in self._fleets:
@@ -125,33 +129,25 @@ class _Simulation:
     def _enter(self, tick: int, fleet: Fleet, asked: int, served: float, span: Span) -> None:
         """Let them find an environment."""
         warm_s = self._traffic.handler_s
-        cold_s = warm_s + self._traffic.cold_start_s
         hold_s = warm_s + self._poolers.takes_s(fleet.index)
         entry = fleet.enter(tick, asked, hold_s, served)
         span.asked += asked
         span.failed[Failure.THROTTLED] += entry.throttled
         span.failed[Failure.TIMED_OUT] += entry.timed_out
-        for cohorts, delay_s, connected in (
-            (entry.connected, warm_s, True),
-            (entry.bare, warm_s, False),
-            (entry.cold, cold_s, False),
-        ):
+        for start, cohorts in entry.cohorts.items():
             for cohort in cohorts:
-                self._delay(tick, cohort, delay_s, connected=connected)
-        span.cold_starts += sum(each.count for each in entry.cold)
+                cold_s = self._traffic.cold_start_s if start is Start.COLD else 0.0
+                self._delay(tick, cohort, warm_s + cold_s, start)
+        span.cold_starts += entry.count(Start.COLD)
 
-    def _delay(self, tick: int, cohort: Cohort, delay_s: float, *, connected: bool) -> None:
+    def _delay(self, tick: int, cohort: Cohort, delay_s: float, start: Start) -> None:
         """Let them go on after a time; who came late in the tick goes on a tick later."""
         whole, part = divmod(delay_s / self._tick_s, 1)
-        cohort.before_s += delay_s
+        after, before_s = tick + int(whole), cohort.before_s + delay_s
         later = int(self._rng.binomial(cohort.count, part)) if part else 0
-        after = tick + int(whole)
-        if cohort.count > later:
-            soon = Cohort(cohort.application, cohort.count - later, cohort.before_s)
-            self._due[after].append((soon, connected))
-        if later:
-            late = Cohort(cohort.application, later, cohort.before_s)
-            self._due[after + 1].append((late, connected))
+        for when, count in ((after, cohort.count - later), (after + 1, later)):
+            if count:
+                self._due[when].append((Cohort(cohort.application, count, before_s), start))
 
     def _connect(self, tick: int, span: Span) -> Iterator[Cohort]:
         """Give connections to who seeks one, as far as there are any; end who sought too long."""

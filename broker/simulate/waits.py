@@ -11,7 +11,7 @@ from broker.simulate.histogram import Histogram
 from broker.simulate.line import Piece
 from broker.simulate.service_time import Floats, ServiceTime
 
-DRAWS = 256  # of a cohort's latencies: each stands for its share of the others
+DRAWS = 64  # of a cohort's latencies: each stands for its share of the others
 
 
 @dataclass(frozen=True, slots=True)

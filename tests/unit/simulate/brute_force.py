@@ -30,6 +30,7 @@ class Fleet:
     factor: Callable[[float], float] = lambda _: 1.0
     most_factor: float = 1.0
     storm: bool = False
+    warm: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     latencies: list[float] = field(default_factory=list)
     peak: Counter[str] = field(default_factory=Counter)
@@ -38,14 +39,14 @@ class Fleet:
         self._rng = random.Random(seed)
         self._events: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
         self._numbers = itertools.count()
-        self._idle: list[bool] = []  # whether each has a connection
-        self._in_flight = self._environments = self._busy = self._open = 0
+        self._idle: list[bool]  # whether each has a connection
+        self._in_flight = self._busy = self._open = 0
         self._tokens, self._tokens_at = 1000.0, 0.0
         self._queue: deque[list[float]] = deque()  # [asked, joined, 1 while it waits]
         self._seeking: deque[list[float]] = deque()
+        self._idle = [False] * (self.concurrency if self.storm else self.warm)
+        self._environments = self.peak["environments"] = len(self._idle)
         if self.storm:
-            self._idle = [False] * self.concurrency
-            self._environments = self.concurrency
             for _ in range(self.concurrency):
                 self._at(0.0, self._ask)
         else:

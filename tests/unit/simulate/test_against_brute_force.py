@@ -57,7 +57,7 @@ def test_what_concurrency_cannot_take_is_throttled_and_the_rest_waits_for_the_po
     found = total(60, tick_s, 1500, 600)
     close(found, fleet, 0.05)
     throttled = found.failed[Failure.THROTTLED]
-    assert throttled == pytest.approx(fleet.counts["throttled"], rel=0.05)
+    assert throttled == pytest.approx(fleet.counts["throttled"], rel=0.08)
     assert found.failures == throttled
 
 
@@ -69,11 +69,12 @@ def test_a_few_environments_lose_what_erlang_says(tick_s: float) -> None:
     assert found.failed[Failure.THROTTLED] == pytest.approx(throttled, rel=0.15)
 
 
-def test_a_queue_that_is_too_long_times_out_and_what_is_left_is_served() -> None:
+@pytest.mark.parametrize("tick_s", [0.005, 0.1])
+def test_a_queue_that_is_too_long_times_out_and_what_is_left_is_served(tick_s: float) -> None:
     fleet = Fleet(800, exponential(0.02), 10, 50_000, 60, wait_s=2.0, cold_start_s=0.0).run(3)
     asked = function(environments=50_000, rate_per_s=800, timeout_s=6.0)
     form = deployment(asked, max_connections=1000, pool_size=10)
-    found = simulate(form, Traffic(duration_s=60, tick_s=0.02, cold_start_s=0.0)).total
+    found = simulate(form, Traffic(duration_s=60, tick_s=tick_s, cold_start_s=0.0)).total
     assert found.failed[Failure.TIMED_OUT] == pytest.approx(fleet.counts["timed out"], rel=0.1)
     close(found, fleet, 0.1)
 
@@ -85,14 +86,17 @@ def test_a_burst_starts_environments_as_fast_as_lambda_may_and_the_rest_is_throt
     def factor(at_s: float) -> float:
         return 10.0 if 60 <= at_s < 65 else 1.0
 
-    fleet = Fleet(400, exponential(0.02), 25, 5000, 120, factor=factor, most_factor=10).run(3)
+    warm = 45  # what 400 a second keep of a quarter of an hour
+    fleet = Fleet(
+        400, exponential(0.02), 25, 5000, 120, factor=factor, most_factor=10, warm=warm
+    ).run(3)  # fmt: skip
     asked = function(environments=5000, rate_per_s=400)
     form = deployment(asked, max_connections=1000)
     traffic = Traffic(duration_s=120, tick_s=tick_s, bursts=(Burst(10, 60, 5),))
     found = simulate(form, traffic).total
     assert found.failed[Failure.THROTTLED] == pytest.approx(fleet.counts["throttled"], rel=0.1)
     assert found.peak.environments == pytest.approx(fleet.peak["environments"], rel=0.1)
-    assert found.cold_starts == found.peak.environments
+    assert found.cold_starts == pytest.approx(fleet.counts["cold"], rel=0.1)
     close(found, fleet, 0.15)
 
 
