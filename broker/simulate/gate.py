@@ -56,12 +56,16 @@ class Mix:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """One tick at the gate: the work at its start, what is added in all, variance and floor."""
+    """One tick at the gate: the work at its start, what is added in all, variance and floor.
+
+    `waits` is whether there is any chance worth a thought that somebody waits.
+    """
 
     start: float
     net: float
     variance: float
     floor: float
+    waits: bool
 
     @classmethod
     def through(
@@ -82,13 +86,9 @@ class Passage:
         if work < floor:  # more are free than the stationary floor has: they fill in a mean time
             floor += (work - floor) * math.exp(-tick_s / mix.mean_s)
         variance = servers * mix.mean_s * (1 + mix.cv2) * tick_s
-        return cls(work, arriving - capacity, variance, floor)
-
-    @property
-    def waits(self) -> bool:
-        """Whether there is any chance worth a thought that somebody waits."""
-        highest = max(self.start, self.floor) + max(0.0, self.net)
-        return highest + NEVER * math.sqrt(self.variance) > 0
+        net = arriving - capacity
+        waits = max(work, floor) + max(0.0, net) + NEVER * math.sqrt(variance) > 0
+        return cls(work, net, variance, floor, waits)
 
     def end(self, rng: np.random.Generator) -> float:
         """Draw the work at the tick's end."""

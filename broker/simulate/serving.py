@@ -89,9 +89,11 @@ def fit(counts: Sequence[int], most: Sequence[int], total: int) -> list[int]:
     The largest remainders get what rounding leaves.
     """
     total = min(total, sum(most))
-    found = list(counts)
-    if sum(found) > total:
-        exact = [count * total / sum(counts) for count in counts]
+    found, there = list(counts), sum(counts)
+    if there == total:
+        return found
+    if there > total:
+        exact = [count * total / there for count in counts]
         found = [math.floor(each) for each in exact]
         order = sorted(range(len(found)), key=lambda n: exact[n] - found[n], reverse=True)
         for n in order[: total - sum(found)]:

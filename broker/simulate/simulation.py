@@ -137,17 +137,18 @@ class _Simulation:
         for start, cohorts in entry.cohorts.items():
             for cohort in cohorts:
                 cold_s = self._traffic.cold_start_s if start is Start.COLD else 0.0
+                cohort.before_s += cold_s  # the handler's own time is nobody's latency but its own
                 self._delay(tick, cohort, warm_s + cold_s, start)
         span.cold_starts += entry.count(Start.COLD)
 
     def _delay(self, tick: int, cohort: Cohort, delay_s: float, start: Start) -> None:
         """Let them go on after a time; who came late in the tick goes on a tick later."""
         whole, part = divmod(delay_s / self._tick_s, 1)
-        after, before_s = tick + int(whole), cohort.before_s + delay_s
+        after = tick + int(whole)
         later = int(self._rng.binomial(cohort.count, part)) if part else 0
         for when, count in ((after, cohort.count - later), (after + 1, later)):
             if count:
-                self._due[when].append((Cohort(cohort.application, count, before_s), start))
+                self._due[when].append((Cohort(cohort.application, count, cohort.before_s), start))
 
     def _connect(self, tick: int, span: Span) -> Iterator[Cohort]:
         """Give connections to who seeks one, as far as there are any; end who sought too long."""

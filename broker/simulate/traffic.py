@@ -31,10 +31,10 @@ class Traffic:
 
     Each function is asked at the rate that broker.toml gives it, times `factor`. `storm` asks
     otherwise: every environment that its concurrency permits asks at once, and again as soon as
-    it is answered. `handler_s` is what an invocation takes besides its transaction,
-    `cold_start_s` what a new environment takes before its first one, `kept_s` how long Lambda
-    keeps an idle one: AWS promises nothing, and as long as the server keeps a session is the safe
-    side.
+    it is answered. `handler_s` is what an invocation takes besides its transaction, and no part
+    of its latency; `cold_start_s` is what a new environment takes before its first one, `kept_s`
+    how long Lambda keeps an idle one: AWS promises nothing, and as long as the server keeps a
+    session is the safe side.
     """
 
     duration_s: float = DAY_S
