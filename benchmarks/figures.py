@@ -95,6 +95,11 @@ def _plain(cell: Cell) -> dict[str, Any] | None:
     return asdict(cell) | ({"met": cell.met} if isinstance(cell, Ratio) else {})
 
 
-def ratio(ours: Sequence[float], theirs: Sequence[float], most: float | None = None) -> Ratio:
+def ratio(
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    most: float | None = None,
+    least: float | None = None,
+) -> Ratio:
     """Return the median of the rounds' ratios: what disturbed a round disturbed both."""
-    return Ratio(median(a / b for a, b in zip(ours, theirs, strict=True)), most)
+    return Ratio(median(a / b for a, b in zip(ours, theirs, strict=True)), most, least)

@@ -105,5 +105,5 @@ SECTIONS: Mapping[str, Plan] = {
     "fetch": Plan(_fetch, lambda effort: effort.fetch_rounds * len(PEERS) * len(fetch.SHAPES)),
     "imports": Plan(_imports, lambda effort: effort.import_rounds * len(imports.MODULES)),
     "storm": Plan(_storm, lambda effort: 1 + 4 * effort.storm_rounds),
-    "simulation": Plan(_simulation, lambda effort: 2 + 3 * effort.storm_rounds),
+    "simulation": Plan(_simulation, lambda effort: 1 + 4 * effort.storm_rounds),
 }

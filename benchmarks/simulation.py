@@ -6,16 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import mean, median, quantiles
 
-from benchmarks.figures import Figure, Ratio, Section
-from benchmarks.stack import CLIENTS, POOL, TIMEOUT_S
-from benchmarks.storm import HOLDS_A_SESSION, Crowd
+from benchmarks.figures import Figure, Section, ratio
+from benchmarks.stack import POOL, TIMEOUT_S
+from benchmarks.storm import HOLDS_A_SESSION, SERVICE_S, Crowd
 from broker.plan.deployment import Application, Database, Deployment, Engine, Kind, Middle
 from broker.simulate import Traffic, simulate
 
 LEAST, MOST = 0.8, 1.2  # of what was measured
 FEW = 100  # clients of the smaller storm
 UTILISATION = 0.7  # of the pool, where requests come at random
+STEADY_S = 60.0  # of a simulation of requests at random, whose end is as its beginning
 ALONE = 2  # clients that have the idle stack for themselves
+WORDS = {"rate": "throughput", "p50_ms": "p50", "p99_ms": "p99"}
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Shape:
             (asked,),
             account_concurrency=self.clients + 100,
         )
+        if self.rate is not None:
+            seconds = STEADY_S
         traffic = Traffic(duration_s=seconds, storm=self.rate is None, cold_start_s=0.0)
         total = simulate(deployment, traffic).total
         return Facts(
@@ -74,53 +78,66 @@ class Shape:
         )
 
 
+@dataclass(frozen=True)
+class Round:
+    """One round of a storm, and what was predicted of it from the times just before."""
+
+    measured: Facts
+    predicted: Facts
+
+
 def measure(
     port: int, clients: int, rounds: int, seconds: float, advance: Callable[[], object]
 ) -> Section:
-    """Compare each storm's median round with its prediction."""
+    """Compare each round of each storm with its prediction."""
     section = Section(
         "simulation",
-        f"Predicted ÷ measured: statements of 20 ms on a pool of {POOL}, through PgBouncer",
-        ("storm", "measured", "p50", "p99", "throughput ÷", "p50 ÷", "p99 ÷"),
+        f"Storms of 20 ms statements on a pool of {POOL}, and what the simulation says of them",
+        ("storm", "measured", "predicted", "predicted ÷ measured"),
     )
+    taken: dict[str, list[Round]] = {}
+    alone_ms: list[float] = []
     with Crowd(port, clients) as crowd:
         crowd.log_in()
         advance()
-        service_ms, _ = crowd.run(ALONE, seconds, HOLDS_A_SESSION)
-        advance()
-        rate = UTILISATION * POOL / (mean(service_ms) / 1000)
-        shapes = [
-            Shape(f"{FEW} clients", FEW),
-            Shape(f"{clients:,} clients", clients),
-            Shape(f"{rate:,.0f}/s at random", min(clients, CLIENTS), rate),
-        ]
-        for shape in shapes:
-            taken = []
-            for _ in range(rounds):
-                taken.append(shape.measure(crowd, seconds))
+        for _ in range(rounds):
+            service_ms, _ = crowd.run(ALONE, seconds, HOLDS_A_SESSION)
+            alone_ms += service_ms
+            advance()
+            for shape in _shapes(clients):
+                predicted = shape.predict(service_ms, seconds)
+                measured = shape.measure(crowd, seconds)
+                taken.setdefault(shape.name, []).append(Round(measured, predicted))
                 advance()
-            _compare(section, shape, taken, shape.predict(service_ms, seconds))
         for failure, count in crowd.failures.most_common(5):
             section.notes.append(f"{count} × {failure}")
+    for name, found in taken.items():
+        _compare(section, name, found)
     section.notes.append(
-        f"The simulation is given the pool, the clients and the statement's mean of "
-        f"{mean(service_ms):.1f} ms and p99 of {quantiles(service_ms, n=100)[98]:.1f} ms, "
-        f"measured with {ALONE} clients. Medians of {rounds} rounds of {seconds:g} s."
+        "The simulation is given the pool, the clients, and the mean and p99 of the same statement "
+        f"from {ALONE} clients that had the stack for themselves just before each round: over all "
+        f"{mean(alone_ms):.1f} ms and {quantiles(alone_ms, n=100)[98]:.1f} ms. Medians of {rounds} "
+        f"rounds of {seconds:g} s."
     )
     return section
 
 
-def _compare(section: Section, shape: Shape, taken: list[Facts], predicted: Facts) -> None:
-    rate, p50_ms, p99_ms = (
-        median(values)
-        for values in zip(*((each.rate, each.p50_ms, each.p99_ms) for each in taken), strict=True)
-    )
-    section.add(
-        shape.name,
-        Figure(rate, "/s", 0),
-        Figure(p50_ms, "ms"),
-        Figure(p99_ms, "ms"),
-        Ratio(predicted.rate / rate, MOST, LEAST),
-        Ratio(predicted.p50_ms / p50_ms, MOST, LEAST),
-        Ratio(predicted.p99_ms / p99_ms, MOST, LEAST),
-    )
+def _shapes(clients: int) -> list[Shape]:
+    rate = UTILISATION * POOL / SERVICE_S
+    return [
+        Shape(f"{FEW} clients", FEW),
+        Shape(f"{clients:,} clients", clients),
+        Shape(f"{rate:,.0f}/s at random", clients, rate),
+    ]
+
+
+def _compare(section: Section, name: str, rounds: list[Round]) -> None:
+    for what, unit, digits in (("rate", "/s", 0), ("p50_ms", "ms", 1), ("p99_ms", "ms", 1)):
+        measured = [getattr(each.measured, what) for each in rounds]
+        predicted = [getattr(each.predicted, what) for each in rounds]
+        section.add(
+            f"{name}: {WORDS[what]}",
+            Figure(median(measured), unit, digits),
+            Figure(median(predicted), unit, digits),
+            ratio(predicted, measured, MOST, LEAST),
+        )
