@@ -72,7 +72,7 @@ class Traffic:
         many = max(1.0, pools / POOLS)
         tick = min(many * LONGEST_TICK_S, max(SHORTEST_TICK_S, many * self.duration_s / TICKS))
         if self.storm:
-            tick = min(tick, max(shortest_mean_s, self.duration_s / TICKS) / STORM_TICKS)
+            tick = min(tick, max(shortest_mean_s / STORM_TICKS, self.duration_s / TICKS / 2))
         return tick
 
 
