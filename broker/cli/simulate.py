@@ -22,6 +22,7 @@ from broker.simulate.verdict import verdict
 
 FAILED = 1
 MOST_HOURS = 7 * 24
+MOST_TICKS = 2_000_000  # minutes to wait
 WIDEST = 200  # columns that the table may have, however narrow the terminal is
 DEFAULTS = Traffic()
 
@@ -122,6 +123,8 @@ def simulate(file: Path, *, as_json: bool, out: Path | None, **options: Any) -> 
     Exits 1 if a request failed or the server refused a session.
     """
     refuse_extra()
+    if out is not None and not out.parent.is_dir():
+        raise click.UsageError(f"--out: {out.parent} is not a folder; make it first")
     outcome = run(file, traffic_of(**options))
     if out is not None:
         from broker.simulate.report import write_report  # late: plotly takes half a second
@@ -159,8 +162,11 @@ def traffic_of(
                 f"{int(at_s // 3600):02}:{int(at_s // 60 % 60):02} is after the end: "
                 f"{duration_s / 3600:g} hours from midnight; give more --hours"
             )
-    if tick is not None and not 0 < tick <= duration_s:
-        raise click.UsageError("--tick must be more than 0 and not longer than the whole")
+    if tick is not None and not duration_s / MOST_TICKS <= tick <= duration_s:
+        raise click.UsageError(
+            f"--tick must be between {duration_s / MOST_TICKS * 1000:g} ms, which makes "
+            f"{MOST_TICKS:,} steps, and the whole"
+        )
     return Traffic(
         duration_s=duration_s,
         peak=peak,

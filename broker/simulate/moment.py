@@ -11,6 +11,7 @@ _MOMENT = re.compile(r"([0-9]{1,3}):([0-5][0-9])(?::([0-5][0-9]))?", re.ASCII)
 _BURST = re.compile(r"([0-9]+(?:\.[0-9]+)?)x@([0-9:]+)\+(.+)", re.ASCII)
 MOST_TIMES = 100_000
 MOST_S = 7 * 86_400.0
+SHORT_S = 600.0
 
 
 def read_moment(text: str) -> float:
@@ -41,10 +42,10 @@ def read_duration(text: str) -> float:
     return seconds
 
 
-def show_moment(at_s: float, tick_s: float) -> str:
-    """Return a moment as people read it, as exactly as ticks of this length allow."""
-    if tick_s < 1 and at_s < 3600:
-        return f"{int(at_s // 60):02}:{at_s % 60:04.1f}"
-    minutes = int(at_s // 60)
+def show_moment(at_s: float, duration_s: float) -> str:
+    """Return a moment of a run of this length as people read it: 14:00, 14:00:30, or 2.5 s."""
+    if duration_s < SHORT_S:
+        return f"{at_s:.1f} s"
+    minutes, seconds = divmod(int(at_s), 60)
     text = f"{minutes // 60:02}:{minutes % 60:02}"
-    return text if at_s % 60 == 0 else f"{text}:{int(at_s % 60):02}"
+    return f"{text}:{seconds:02}" if seconds else text

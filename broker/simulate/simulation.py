@@ -47,7 +47,9 @@ class _Simulation:
         self._progress = progress
         self._rng = np.random.default_rng(traffic.seed)
         times = [ServiceTime.of(each.mean_s, each.p99_s) for each in form.applications]
-        self._tick_s = traffic.tick(min(time.mean_s for time in times))
+        self._tick_s = traffic.tick(
+            min(time.mean_s for time in times), form.queues * len(form.pairs)
+        )
         self._ticks = math.ceil(traffic.duration_s / self._tick_s)
         self._backends = Backends(form.max_connections - form.reserved)
         rng, tick_s = self._rng, self._tick_s

@@ -37,8 +37,9 @@ def table(outcome: Outcome) -> Table:
 
 def _columns(outcome: Outcome) -> dict[str, Cell]:
     total, limit = outcome.total, outcome.shape.max_connections
+    duration_s = total.for_s
     columns: dict[str, Cell] = {
-        "from": lambda span: show_moment(span.at_s, outcome.tick_s),
+        "from": lambda span: show_moment(span.at_s, duration_s),
         "asked /s": lambda span: f"{span.asked / span.for_s:,.0f}",
         "environments": lambda span: f"{span.peak.environments:,}",
         f"sessions of {limit:,}": lambda span: f"{span.peak.sessions:,}",

@@ -11,6 +11,7 @@ DAY_S = 86_400.0
 STORM_S = 60.0
 BUSIEST_S = 14 * 3600.0  # of the day
 TICKS = 86_400  # of a run: a day in seconds, an hour in ticks of 42 ms
+POOLS = 4  # from which on a tick is longer
 LONGEST_TICK_S = 1.0
 SHORTEST_TICK_S = 0.01
 STORM_TICKS = 8  # a mean service time, in a storm, where an answer is followed by a request
@@ -61,13 +62,17 @@ class Traffic:
                 usual *= burst.times
         return usual
 
-    def tick(self, shortest_mean_s: float) -> float:
-        """Return the length of a tick: as asked, or as short as `TICKS` of them allow."""
+    def tick(self, shortest_mean_s: float, pools: int = 1) -> float:
+        """Return the length of a tick: as asked, or as short as `TICKS` of them allow.
+
+        Many pools have longer ones, so that a day of theirs takes no longer than one of a few.
+        """
         if self.tick_s is not None:
             return self.tick_s
-        tick = min(LONGEST_TICK_S, max(SHORTEST_TICK_S, self.duration_s / TICKS))
+        many = max(1.0, pools / POOLS)
+        tick = min(many * LONGEST_TICK_S, max(SHORTEST_TICK_S, many * self.duration_s / TICKS))
         if self.storm:
-            tick = min(tick, max(shortest_mean_s, self.duration_s / TICKS) / STORM_TICKS)
+            tick = min(tick, max(shortest_mean_s / STORM_TICKS, self.duration_s / TICKS / 2))
         return tick
 
 

@@ -126,6 +126,8 @@ def test_the_plots_are_one_file_that_needs_nothing_else(fits: str, tmp_path: Pat
         (["--storm", "--burst", "2x@00:00+1s"], "--storm asks by itself"),
         (["--tick", "2 h", "--hours", "1"], "--tick must be"),
         (["--tick", "0 s"], "--tick must be"),
+        (["--tick", "1 us"], "2,000,000 steps"),
+        (["--out", "/nowhere/at/all.html"], "/nowhere/at is not a folder"),
         (["--handler", "50"], "has no unit"),
         (["other.toml"], "give one broker.toml"),
     ],

@@ -34,6 +34,7 @@ def test_a_tick_is_as_short_as_the_time_allows() -> None:
     assert Traffic(duration_s=1).tick(0.006) == 0.01
     assert Traffic(storm=True, duration_s=60).tick(0.016) == 0.002
     assert Traffic(tick_s=0.5).tick(0.006) == 0.5
+    assert Traffic().tick(0.006, pools=16) == 4.0
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,6 @@ def test_moments_and_durations_are_read_and_shown() -> None:
     for bad in ("5", "ms", "8000 h"):
         with pytest.raises(ValueError, match=r"unit|number|week"):
             read_duration(bad)
-    assert show_moment(50_400, 1.0) == "14:00"
-    assert show_moment(50_430, 1.0) == "14:00:30"
-    assert show_moment(2.5, 0.01) == "00:02.5"
+    assert show_moment(50_400, DAY_S) == "14:00"
+    assert show_moment(50_430, DAY_S) == "14:00:30"
+    assert show_moment(2.5, 60) == "2.5 s"
