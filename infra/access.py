@@ -21,8 +21,8 @@ Grant = Callable[[iam.IGrantable, str], object]
 class Access:
     """Where to, whom to trust, who lets in, and what a function must be allowed.
 
-    `logins` gives each of the server's users the name and the secret that clients log in with;
-    `grant` allows a function what it needs for one user.
+    `users` and `secrets` have, by the server's user, the name and the secret that clients log in
+    with; `grant` allows a function what it needs for one user.
     """
 
     host: str

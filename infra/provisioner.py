@@ -127,6 +127,13 @@ class Provisioner(Construct):
             again = events.RuleTargetInput.from_object({"Roles": properties})
             target = targets.LambdaFunction(self.function, event=again)
             on_change(self, "Changed", list(arns.values()), target)
+            events.Rule(
+                self,
+                "Hourly",
+                description="Gives the roles the passwords of which no event told",
+                schedule=events.Schedule.rate(Duration.hours(1)),
+                targets=[target],
+            )
         return made
 
     def _resource(self, name: str, kind: str, properties: dict[str, Any]) -> CustomResource:

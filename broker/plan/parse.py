@@ -70,10 +70,10 @@ PGBOUNCER_CONSOLE = "pgbouncer"  # its admin console has this name
 LAMBDA_TIMEOUT_S = 900.0
 
 
-def read(path: Path) -> Deployment:
+def read(path: Path | str) -> Deployment:
     """Read the file; BadDeployment names the file, the key, the value and the remedy."""
     try:
-        text = path.read_bytes().decode()
+        text = Path(path).read_bytes().decode()
     except OSError as error:
         raise BadDeployment(
             f"{path}: {error.strerror}; name the file: broker plan FILE, or write one as "
