@@ -9,14 +9,14 @@ MOVED := $(if $(filter-out $(ROOT),$(shell cat .venv/root 2>/dev/null)),moved)
 CDK := PATH="$(ROOT)/.venv/bin:$$PATH" CDK_DISABLE_CLI_TELEMETRY=true node_modules/.bin/cdk
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check synth deploy destroy node bench lock clean FORCE
+.PHONY: help setup demo up test deploy-test check synth deploy destroy node bench lock clean FORCE
 .NOTPARALLEL:
 # A setup step that fails must not look done.
 .DELETE_ON_ERROR:
 
 help: ## list what there is to make
 	@echo 'make TARGET, where TARGET is one of:'
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
 
 setup: .setup/venv.stamp .setup/pgbouncer.stamp .setup/postgres_tls.stamp ## make .venv with every package, PostgreSQL and PgBouncer (demo and test do it too)
 
@@ -26,9 +26,12 @@ demo: setup ## run the main job on a real PostgreSQL and PgBouncer, and write a 
 up: setup ## run PostgreSQL and PgBouncer for development, until Ctrl-C
 	@.venv/bin/broker up
 
-test: setup node .setup/checkov.stamp check ## check, then run every test
+test: setup node .setup/checkov.stamp .setup/emulator.stamp check ## check, then run every test
 	@echo '==> pytest'
 	@$(PYTHON_IN_VENV) -m pytest </dev/null
+
+deploy-test: setup node .setup/emulator.stamp ## deploy, change, break and destroy every flavour in an emulated account
+	@$(PYTHON_IN_VENV) -m pytest -m deployment -s -n 2 tests/deployment </dev/null
 
 check: setup ## ruff, mypy and the import contracts
 	@echo '==> ruff check'
@@ -88,6 +91,11 @@ clean: ## remove everything that was made here
 .setup/checkov.stamp: .setup/venv.stamp scripts/checkov.sh scripts/checkov.txt
 	@echo '==> checkov'
 	@sh scripts/checkov.sh </dev/null
+	@touch $@
+
+.setup/emulator.stamp: .setup/venv.stamp scripts/emulator.sh tests/deployment/constraints.txt $(if $(wildcard .setup/emulator/bin/python),,FORCE)
+	@echo '==> AWS emulator'
+	@sh scripts/emulator.sh make </dev/null
 	@touch $@
 
 FORCE:
