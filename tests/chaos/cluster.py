@@ -1,0 +1,103 @@
+"""A writer, and standbys that can take its place without losing what was acknowledged."""
+
+from __future__ import annotations
+
+import contextlib
+from types import TracebackType
+from typing import Self
+
+from broker.local.postgres import Postgres
+from tests.chaos.standby import Standby
+from tests.wait import wait_until
+
+SETTINGS = {"max_connections": "80", "wal_keep_size": "256MB"}
+
+
+class Cluster:
+    """One writer at a time. Whoever asks `port()` is led to it, as by a name that moves."""
+
+    def __init__(self) -> None:
+        self.writer: Postgres = Postgres(SETTINGS)
+        self._standby: Standby | None = None
+        self._former: list[Postgres] = []
+
+    def __enter__(self) -> Self:
+        self.writer.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for server in (self._standby, *self._former, self.writer):
+            if server is not None:
+                server.close()
+
+    def port(self) -> int:
+        """Return the writer's port."""
+        return self.writer.port
+
+    def servers(self) -> list[Postgres]:
+        """Return the writer and the former ones that still run."""
+        return [server for server in (self.writer, *self._former) if server.running]
+
+    def add_standby(self) -> None:
+        """Add a standby which every COMMIT waits for from here on, so that none is lost."""
+        if self._standby is not None:
+            return
+        standby = Standby(self.writer, SETTINGS)
+        try:
+            standby.start()
+        except BaseException:
+            standby.close()
+            raise
+        self._standby = standby
+        self._alter_system("synchronous_standby_names", "'*'")
+        wait_until(
+            lambda: self.writer.admin("select sync_state from pg_stat_replication") == [["sync"]],
+            "the standby to be synchronous",
+        )
+
+    def drop_standby(self) -> None:
+        """Go on without one."""
+        standby, self._standby = self._standby, None
+        if standby is not None:
+            self._alter_system("synchronous_standby_names", "''")
+            standby.close()
+
+    def switch_over(self) -> None:
+        """Promote the standby. The old writer stays, and refuses every new write (25006)."""
+        self._alter_system("default_transaction_read_only", "on")
+        self._promote()
+
+    def fail_over(self) -> None:
+        """Promote the standby; the old writer has crashed."""
+        self.writer.stop("immediate")
+        self._promote()
+
+    def _promote(self) -> None:
+        standby, self._standby = self._standby, None
+        assert standby is not None, "add_standby() first"
+        self._former.append(self.writer)
+        standby.promote()
+        self.writer = standby
+
+    def bury_former(self) -> None:
+        """End the writers of the past, with every session that is still on one."""
+        while self._former:
+            self._former.pop().close()
+
+    def restore(self) -> None:
+        """Have the writer running, alone, and open to all."""
+        if not self.writer.running:
+            with contextlib.suppress(Exception):
+                self.writer.stop("immediate")
+            self.writer.start()
+        self.drop_standby()
+        self.bury_former()
+
+    def _alter_system(self, name: str, value: str) -> None:
+        self.writer.admin(f"alter system set {name} = {value}")
+        self.writer.admin("select pg_reload_conf()")
