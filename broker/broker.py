@@ -32,8 +32,9 @@ from broker.result import Result
 from broker.reuse import Policy, Reason
 from broker.settings import Flavour, Settings
 from broker.stats import Recorder, Stats
-from broker.transaction import Transaction, begin_sql, roll_back
-from broker.wire.session import Status
+from broker.transaction import Means, Transaction, begin_sql, roll_back
+from broker.unsent import send_again
+from broker.wire.session import Reply, Status
 
 if TYPE_CHECKING:
     from broker.cap.cap import Cap
@@ -74,6 +75,7 @@ class Broker:
         self._pool = Pool(
             opener.open, opener.cancel, settings.max_sessions, policy, self.recorder, clock, rng
         )
+        self._means = Means(self._pool, self._guard, self._rides, self.recorder.count, clock, rng)
         if hasattr(os, "register_at_fork"):
             _begin_anew_after_fork(weakref.ref(self))
 
@@ -127,23 +129,33 @@ class Broker:
         deadline = self._deadline()
         text = statement.text + self._comment()
         rides = self._rides and statement.kind is not statements.Kind.ALONE
-        for attempt in itertools.count():
-            session = self._pool.checkout(deadline)
-            try:
-                reply = session.execute(text, batch, deadline, rides=rides)
-                return Result(reply.columns, reply.rows, reply.row_count)
-            except Exception as error:
-                if session.whole:  # answered by the server, or not sent
-                    raise
-                if not isinstance(error, ConnectionLost) or error.may_have_run:
-                    raise outcome_unknown("a statement", error) from error
-                wait_s = delay_s(attempt, self._rng)  # it surely did not run: on another session
-                if wait_s >= deadline.remaining_s():
-                    raise
-            finally:
-                self._pool.give_back(session)
-            self._clock.sleep(wait_s)
-        raise AssertionError("unreachable")
+        try:
+            reply = self._attempt(text, batch, deadline, rides)
+        except ConnectionLost as error:
+            reply = send_again(
+                error,
+                lambda: self._attempt(text, batch, deadline, rides),
+                deadline,
+                self._clock,
+                self._rng,
+            )
+        return Result(reply.columns, reply.rows, reply.row_count)
+
+    def _attempt(
+        self, text: bytes, batch: list[list[object]], deadline: Deadline, rides: bool
+    ) -> Reply:
+        """Run it on one session; ConnectionLost says that it surely did not run."""
+        session = self._pool.checkout(deadline)
+        try:
+            return session.execute(text, batch, deadline, rides=rides)
+        except Exception as error:
+            not_sent = isinstance(error, ConnectionLost) and not error.may_have_run
+            if session.whole or not_sent:  # answered by the server, or not sent
+                raise
+            self.recorder.count("outcomes_unknown")
+            raise outcome_unknown("a statement", error) from error
+        finally:
+            self._pool.give_back(session)
 
     @contextmanager
     def transaction(
@@ -163,9 +175,7 @@ class Broker:
     ) -> Iterator[Transaction]:
         begin = begin_sql(read_only=read_only, isolation=isolation)
         self._refuse_within_transaction("db.transaction()", "the open one")
-        tx = Transaction(
-            self._pool, self._guard, deadline, begin, self._comment(), rides=self._rides
-        )
+        tx = Transaction(self._means, deadline, begin, self._comment(), read_only=read_only)
         mine = self._mine.open = (self._served, tx)
         try:
             yield tx

@@ -184,6 +184,7 @@ class CheckoutTimeout(DeadlineExceeded):
 class ConnectionLost(BrokerError):
     """The session ended before its work was committed, so nothing of it is kept.
 
+    A first statement that was not sent yet was sent again on other sessions until the deadline.
     It is safe to run the whole transaction again; db.retry(fn) does that.
     """
 
@@ -204,8 +205,14 @@ class ConnectionLost(BrokerError):
 class OutcomeUnknown(BrokerError):
     """The session ended after a statement or COMMIT was sent and before the answer came.
 
-    It may have happened or not, so it is not sent again. Look at the data, or make the write
-    idempotent (insert … on conflict do nothing, with a key of your own).
+    It may have happened or not, so it is not sent again; for a COMMIT the server was asked, and
+    could not tell either. Look at the data, or make the write idempotent (insert … on conflict do
+    nothing, with a key of your own).
+    """
+
+    transaction_id: str | None = None
+    """The lost transaction's id, where it is known: select pg_xact_status('…'::xid8) on the
+    server that gave it.
     """
 
 

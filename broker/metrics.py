@@ -23,6 +23,8 @@ COUNTS = {
     "connect_retries": "ConnectRetries",
     "too_many_connections": "TooManyConnections",
     "transaction_retries": "TransactionRetries",
+    "commits_looked_up": "CommitsLookedUp",
+    "outcomes_unknown": "OutcomesUnknown",
     "leaks": "Leaks",
     "lease_requests": "LeaseRequests",
     "lease_renewals_failed": "LeaseRenewalsFailed",

@@ -42,6 +42,8 @@ class Statement(NamedTuple):
     kind: Kind
     hazards: tuple[Hazard, ...] = ()
     """What it would leave behind on a pooled connection."""
+    reads: bool = False
+    """Whether it writes nothing, but for what a function that it calls does."""
 
     @property
     def head(self) -> str:
@@ -110,6 +112,10 @@ _ALONE = (
     r"|(create|drop|alter)\s+(database|tablespace|subscription))\b"
     r"|(create|drop|alter|refresh)\b.*\bconcurrently\b"
 )
+_READS = (
+    r"[\s;(]*(\Z|(select|values|table|show|explain|declare|fetch|move|close|set|lock|savepoint"
+    r"|release|rollback)\b)"
+)
 _COPY = r"copy\b.*\b(from\s+stdin|to\s+stdout)\b"
 
 
@@ -158,7 +164,8 @@ def compile(sql: str) -> Statement:
         raise ParameterError("the statement holds a NUL character, which PostgreSQL cannot take")
     visible = "".join((*bare, rest))
     kind = _kind(visible)
-    return Statement(sql, text, tuple(names), kind, hazard.find(visible, len(text)))
+    reads = bool(pattern(_READS).match(visible))
+    return Statement(sql, text, tuple(names), kind, hazard.find(visible, len(text)), reads)
 
 
 def _is_word(token: str) -> bool:

@@ -24,6 +24,10 @@ class Stats(NamedTuple):
     too_many_connections: int
     """53300 and its relatives, each time one was met, retried or not."""
     transaction_retries: int
+    commits_looked_up: int
+    """COMMITs whose answer was lost, and whose outcome the server was asked for."""
+    outcomes_unknown: int
+    """Statements and COMMITs of which nobody could say whether they happened."""
     leaks: int
     lease_requests: int
     """Requests to the cap's table."""

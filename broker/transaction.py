@@ -1,38 +1,53 @@
-"""A transaction: BEGIN rides with the first statement, COMMIT is a flight of its own."""
+"""A transaction: BEGIN rides with the first statement, COMMIT is a flight of its own.
+
+Where it failed decides what is safe. A first statement that was not sent is sent again on another
+session; what is lost before COMMIT was sent is rolled back by the server, so `db.retry` may run
+the whole of it again; a COMMIT whose answer was lost is looked up (broker.outcome), and what
+cannot be told is OutcomeUnknown.
+"""
 
 from __future__ import annotations
 
+import random
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
 from broker import statements
-from broker.deadline import Deadline
+from broker.deadline import Clock, Deadline
 from broker.errors import (
     BrokerError,
     ConnectionLost,
+    DeadlineExceeded,
+    OutcomeUnknown,
     TransactionAborted,
     TransactionEnded,
     UsageError,
     outcome_unknown,
 )
 from broker.guard import Guard
+from broker.outcome import TRACK, Lender, Outcome, TransactionId, look_up
 from broker.result import Result
+from broker.unsent import send_again
 from broker.wire import Session
-from broker.wire.session import Status
+from broker.wire.session import Reply, Status
 
 ISOLATION_LEVELS = ("read uncommitted", "read committed", "repeatable read", "serializable")
 
 
-class Lender(Protocol):
-    """Where a transaction gets its session and its time from."""
+@dataclass(frozen=True, eq=False, repr=False)
+class Means:
+    """What all transactions of a broker work with."""
 
-    def checkout(self, deadline: Deadline) -> Session:
-        """Return a session that is idle and alive."""
-
-    def give_back(self, session: Session) -> None:
-        """Take it back: kept if it is clean, retired if not."""
+    lender: Lender
+    guard: Guard
+    rides: bool
+    """Whether the deadline may ride with a statement."""
+    count: Callable[[str], None]
+    clock: Clock
+    rng: random.Random
 
 
 class Transaction:
@@ -43,20 +58,19 @@ class Transaction:
 
     def __init__(
         self,
-        lender: Lender,
-        guard: Guard,
+        means: Means,
         deadline: Deadline,
         begin: bytes,
         comment: bytes,
         *,
-        rides: bool,
+        read_only: bool = False,
     ) -> None:
-        self._lender = lender
-        self._guard = guard
+        self._means = means
         self._deadline = deadline
         self._begin = begin
         self._comment = comment
-        self._rides = rides
+        self._read_only = read_only
+        self._id: TransactionId | None = None  # from the first write on
         self._session: Session | None = None  # from the first statement on
         self._ended = False
         self._busy = threading.Lock()
@@ -89,26 +103,47 @@ class Transaction:
             raise TransactionEnded
 
     def _send(self, statement: statements.Statement, batch: list[list[object]]) -> Result:
-        self._guard.check(statement)
+        self._means.guard.check(statement)
         if not self._busy.acquire(blocking=False):
             raise UsageError("the transaction is in use by another thread: give each its own")
         try:
-            session = self._begun()
-            begin = self._begin if session.status is Status.IDLE else None
-            text = statement.text + self._comment
-            reply = session.execute(text, batch, self._deadline, begin=begin, rides=self._rides)
+            reply = self._sent(statement, batch)
+            if reply.afterwards is not None:
+                self._id = TransactionId.read(reply.afterwards)
         finally:
             self._busy.release()
         return Result(reply.columns, reply.rows, reply.row_count)
+
+    def _sent(self, statement: statements.Statement, batch: list[list[object]]) -> Reply:
+        tracked = self._id is None and not statement.reads and not self._read_only
+        text, afterwards = statement.text + self._comment, TRACK if tracked else None
+        deadline, means = self._deadline, self._means
+        session = self._begun()
+        begin = self._begin if session.status is Status.IDLE else None
+
+        def send() -> Reply:
+            return self._begun().execute(
+                text, batch, deadline, begin=begin, afterwards=afterwards, rides=means.rides
+            )
+
+        def send_elsewhere() -> Reply:
+            self._let_go()
+            return send()
+
+        try:
+            return send()
+        except ConnectionLost as lost:
+            if begin is None:  # what came before is lost with the session
+                raise
+            return send_again(lost, send_elsewhere, deadline, means.clock, means.rng)
 
     def _begun(self) -> Session:
         """Return the transaction's session, checked out now if it has none yet."""
         self._refuse_if_ended()
         if self._session is None:
-            session = self._session = self._lender.checkout(self._deadline)
+            self._session = self._means.lender.checkout(self._deadline)
             if self._ended:  # by another thread, while this one waited for the session
-                self._session = None
-                self._lender.give_back(session)
+                self._let_go()
                 raise TransactionEnded
         self._refuse_if_lost(self._session)
         return self._session
@@ -121,26 +156,32 @@ class Transaction:
     def commit(self) -> None:
         """Commit what was sent. Called by the `with` block's end.
 
-        Raises OutcomeUnknown if the answer is lost, TransactionAborted if a statement's failure
+        An answer that is lost is looked up on the server. Raises OutcomeUnknown where that cannot
+        tell, ConnectionLost where it was rolled back, TransactionAborted if a statement's failure
         was swallowed inside the transaction: nothing is committed then.
         """
         if not self._busy.acquire(blocking=False):
             self._break_off()
             raise UsageError("the transaction was in use by another thread when its block ended")
-        session = self._session
+        hidden = None
         try:
-            if session is not None:
-                self._refuse_if_lost(session)
-                if session.status is Status.FAILED:
-                    roll_back(session, self._deadline)
-                    raise TransactionAborted(sqlstate="25P02")
-                if session.status is Status.TRANSACTION:
-                    self._commit(session)
+            if self._session is not None:
+                self._commit(self._session)
+        except OutcomeUnknown as unknown:
+            hidden = unknown
         finally:
             self._end()
             self._busy.release()
+        if hidden is not None:
+            self._settle(hidden)
 
     def _commit(self, session: Session) -> None:
+        self._refuse_if_lost(session)
+        if session.status is Status.FAILED:
+            roll_back(session, self._deadline)
+            raise TransactionAborted(sqlstate="25P02")
+        if session.status is Status.IDLE:
+            return
         try:
             reply = session.execute(b"commit" + self._comment, [()], self._deadline, rides=False)
         except Exception as error:
@@ -149,6 +190,34 @@ class Transaction:
             raise outcome_unknown("COMMIT", error) from error
         if reply.tag != b"COMMIT":
             raise TransactionAborted(sqlstate="25P02")
+
+    def _settle(self, hidden: OutcomeUnknown) -> None:
+        """Find out what became of a COMMIT whose answer was lost; return if it happened."""
+        if self._read_only:
+            self._raise_nothing_kept(hidden)
+        outcome = Outcome.FORGOTTEN
+        if self._id is not None:
+            means = self._means
+            means.count("commits_looked_up")
+            outcome = look_up(means.lender, self._id, self._deadline, means.clock, means.rng)
+        if outcome is Outcome.COMMITTED:
+            return
+        if outcome is Outcome.ABORTED:
+            self._raise_nothing_kept(hidden)
+        self._means.count("outcomes_unknown")
+        if self._id is not None:
+            hidden.transaction_id = self._id.xid
+            hidden.add_note(f"pg_xact_status of transaction {self._id}: {outcome.value}")
+        raise hidden
+
+    @staticmethod
+    def _raise_nothing_kept(hidden: OutcomeUnknown) -> NoReturn:
+        if isinstance(hidden, DeadlineExceeded):
+            raise DeadlineExceeded from hidden
+        raise ConnectionLost(
+            "the session ended at COMMIT, and the server kept nothing of the transaction",
+            sqlstate=hidden.sqlstate,
+        ) from hidden
 
     def rollback(self) -> None:
         """Roll back. Never raises: a session that cannot be rolled back is retired."""
@@ -170,9 +239,12 @@ class Transaction:
 
     def _end(self) -> None:
         self._ended = True
+        self._let_go()
+
+    def _let_go(self) -> None:
         session, self._session = self._session, None
         if session is not None:
-            self._lender.give_back(session)
+            self._means.lender.give_back(session)
 
 
 def roll_back(session: Session, deadline: Deadline) -> None:

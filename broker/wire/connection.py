@@ -35,13 +35,15 @@ _UNASKED = frozenset((b"N", b"S", b"A", b"E"))  # may come with no statement und
 class Answer(Context):  # type: ignore[misc]  # pg8000 has no types
     """What the receive loop fills in for a flight of ours."""
 
-    def __init__(self, preludes: int = 0) -> None:
+    def __init__(self, preludes: int = 0, statements: int = 1) -> None:
         super().__init__(None)
         self.synced = True  # the flight ends in a Sync, as a simple Query does not
         self.preludes = preludes  # statements ahead of the one whose answer is wanted
+        self.statements = statements  # how often that one is still to be completed
         self.names: tuple[str, ...] = ()
         self.tag = b""
         self.in_force: bytes | None = None  # first cell of a prelude's row
+        self.afterwards: bytes | None = None  # first cell of what came behind it
 
 
 _Description = tuple[list[dict[str, Any]], list[decode.Converter], tuple[str, ...]]
@@ -109,6 +111,7 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
         """Read until ReadyForQuery; then raise what the server refused, if it did."""
         channel = self._channel
         columns: list[decode.Column] = [[] for _ in context.columns or ()]
+        gathered: list[decode.Column] = []
         while True:
             buffer, position = channel.buffer, channel.position
             missing = position + HEADER_BYTES - len(buffer)
@@ -138,8 +141,10 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
                 break
             else:
                 self._handle(code, data, context)
+                if code == b"C" and columns and not getattr(context, "statements", 1):
+                    gathered, columns = columns, []  # a row behind it is not one of these
         channel.settled = True
-        self._take_rows(context, columns)
+        self._take_rows(context, gathered or columns)
         if context.error is not None:
             raise context.error
 
@@ -164,22 +169,27 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
             raise translate.session_ended(fields)
 
     def handle_COMMAND_COMPLETE(self, data: bytes, context: Context) -> None:
-        """Count the statement's rows, unless it went ahead of the one that is wanted."""
+        """Count the statement's rows, if it is the one that is wanted."""
         if not isinstance(context, Answer):
             super().handle_COMMAND_COMPLETE(data, context)
         elif context.preludes:
             context.preludes -= 1
-        else:
+        elif context.statements:
+            context.statements -= 1
             context.tag = data[:-1]
             count = context.tag.rpartition(b" ")[2]
             if count.isdigit():
                 context.row_count = max(context.row_count, 0) + int(count)
 
     def handle_DATA_ROW(self, data: bytes, context: Context) -> None:
-        """Take a row that was not described: a prelude's, or one of no columns at all."""
-        if isinstance(context, Answer) and context.preludes:
+        """Take a row that was not described: a companion's, or one of no columns at all."""
+        if isinstance(context, Answer) and (context.preludes or not context.statements):
             (length,) = _INT(data, 2)
-            context.in_force = data[6 : 6 + length]
+            cell = data[6 : 6 + length]
+            if context.preludes:
+                context.in_force = cell
+            else:
+                context.afterwards = cell
         elif context.columns == []:
             context.rows.append([])
         else:

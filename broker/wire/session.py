@@ -68,6 +68,8 @@ class Reply(NamedTuple):
     """Rows returned or changed, over the whole batch; -1 where the server counts none."""
     tag: bytes
     """The command tag, such as b"INSERT 0 1"."""
+    afterwards: bytes | None = None
+    """The cell that the statement behind it gave, where one was sent along."""
 
 
 class Session(SingleFlight):
@@ -110,11 +112,13 @@ class Session(SingleFlight):
         deadline: Deadline,
         *,
         begin: bytes | None = None,
+        afterwards: bytes | None = None,
         rides: bool = True,
     ) -> Reply:
         """Run a statement once for each list of parameters in `batch`, all in one flight.
 
-        `begin` starts a transaction ahead of it. With `rides`, the deadline goes along as
+        `begin` starts a transaction ahead of it; `afterwards` is run behind it, and gives one cell.
+        With `rides`, the deadline goes along as
         statement_timeout where the rule in broker.bound asks for it.
 
         Raises StatementError if the server refuses it: the session is then as usable as before.
@@ -130,15 +134,17 @@ class Session(SingleFlight):
             if bound_ms is not None:  # in a transaction, its own statements may have set one
                 known = self._limit_ms is not None and was_idle
                 prelude.append(encode.unaccompanied(bound.riding_sql(bound_ms, known=known)))
-        answer = Answer(len(prelude))
-        data = b"".join((*prelude, encode.parse(text), *self._executions(batch), encode.SYNC))
+        answer = Answer(len(prelude), len(batch))
+        last = encode.unaccompanied(afterwards) + encode.SYNC if afterwards else encode.SYNC
+        data = b"".join((*prelude, encode.parse(text), *self._executions(batch), last))
         try:
             self._fly(data, answer, deadline)
         except DatabaseError as error:
             self._learn(answer, bound_ms, was_idle=was_idle)
             raise self._refusal(error.args[0], deadline) from error
         self._learn(answer, bound_ms, was_idle=was_idle)
-        return Reply(answer.names, answer.rows or [], answer.row_count, answer.tag)
+        rows = answer.rows or []
+        return Reply(answer.names, rows, answer.row_count, answer.tag, answer.afterwards)
 
     def _executions(self, batch: Sequence[Sequence[object]]) -> list[bytes]:
         """Return Bind and Execute for each list of parameters; only the first is described, since

@@ -75,6 +75,7 @@ class FakeSession:
         self.looked = 0
         self.gave_up = self.demoted = self.lost = False
         self.flights: list[tuple[bytes | None, bytes]] = []
+        self.tracked: list[bool] = []
         self.answers: list[Callable[[], Reply]] = []
 
     @property
@@ -117,10 +118,12 @@ class FakeSession:
         deadline: Deadline,
         *,
         begin: bytes | None = None,
+        afterwards: bytes | None = None,
         rides: bool = True,
     ) -> Reply:
         """Answer with the next of `answers`, or as a server does where all is well."""
         self.flights.append((begin, text))
+        self.tracked.append(afterwards is not None)
         if self.answers:
             return self.answers.pop(0)()
         word = text.split()[0].lower()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
+from copy import copy
+from functools import partial
 from typing import Any
 
 import pytest
@@ -25,24 +28,31 @@ from broker.errors import (
 )
 from broker.guard import Guard
 from broker.settings import Flavour, GuardMode
-from broker.transaction import Transaction, begin_sql
+from broker.transaction import Means, Transaction, begin_sql
 from broker.wire.session import Reply, Status
 from tests.unit.fakes import FakeClock, FakeSession
 
 
 class Lender:
-    """Lends one session, and counts its returns."""
+    """Lends one session at a time, a new one where the last is gone, and counts its returns."""
 
     def __init__(self) -> None:
         self.session = FakeSession()
         self.lent = self.returned = 0
         self.refusal: BrokerError | None = None
+        self.answers: list[Callable[[], Reply]] = []
+        """Of the sessions after the first."""
+        self.counts: list[str] = []
+        self.clock = FakeClock()
 
     def checkout(self, deadline: Deadline) -> Any:
         """Lend it, or refuse."""
         if self.refusal:
             raise self.refusal
         self.lent += 1
+        if not self.session.whole:
+            self.session = FakeSession()
+            self.session.answers = self.answers
         return self.session
 
     def give_back(self, session: Any) -> None:
@@ -58,9 +68,13 @@ def lender() -> Lender:
 
 @pytest.fixture
 def tx(lender: Lender) -> Transaction:
-    deadline = Deadline.after(10, FakeClock())
+    deadline = Deadline.after(10, lender.clock)
+    return Transaction(means(lender), deadline, b"begin", b" /*request_id='1'*/")
+
+
+def means(lender: Lender) -> Means:
     guard = Guard(Flavour.PGBOUNCER, GuardMode.REFUSE)
-    return Transaction(lender, guard, deadline, b"begin", b" /*request_id='1'*/", rides=True)
+    return Means(lender, guard, True, lender.counts.append, lender.clock, random.Random(1))
 
 
 def answers(lender: Lender, *answer: Callable[[], Reply]) -> None:
@@ -277,6 +291,7 @@ def test_a_commit_that_the_server_refuses_is_refused_and_known(lender, tx):
     ],
 )
 def test_a_commit_whose_answer_was_lost_is_unknown_and_not_retryable(lender, tx, error, kind):
+    """Nothing is known to ask for: no statement carried the transaction's id."""
     tx.run("select 1")
     answers(lender, raises(error, lender, whole=False))
     with pytest.raises(kind) as raised:
@@ -300,6 +315,124 @@ def test_a_commit_that_was_not_sent_is_known_not_to_have_happened(lender, tx, er
 
     assert raised.value is error
     assert lender.returned == 1
+
+
+# What becomes of a COMMIT whose answer was lost
+
+
+def written(lender: Lender, tx: Transaction, cell: bytes = b"740@10.0.0.1:5432") -> None:
+    """Let the transaction write once, the id riding along."""
+
+    def answer() -> Reply:
+        lender.session.status = Status.TRANSACTION
+        return Reply((), [], 1, b"UPDATE 1", cell)
+
+    answers(lender, answer)
+    tx.run("update t set n = 1")
+
+
+def lose_the_answer(lender: Lender, *said: str) -> None:
+    """Let the next flight be COMMIT, its answer lost, and the server say this when asked."""
+    answers(lender, raises(ConnectionLost("gone", sqlstate="57P01"), lender, whole=False))
+    for one in said:
+        reply = Reply(("case",), [[one]], 1, b"SELECT 1")
+        lender.answers.append(partial(copy, reply))
+
+
+@pytest.mark.parametrize("said", [["committed"], ["in progress", "in progress", "committed"]])
+def test_a_commit_that_the_server_knows_of_has_happened(lender, tx, said):
+    written(lender, tx)
+    lose_the_answer(lender, *said)
+    tx.commit()
+
+    assert lender.session.flights[0][1].startswith(b"select case when concat(inet_server_addr()")
+    assert lender.lent == lender.returned == 1 + len(said)
+    assert lender.counts == ["commits_looked_up"]
+
+
+def test_a_commit_that_the_server_rolled_back_may_be_run_again(lender, tx):
+    written(lender, tx)
+    lose_the_answer(lender, "aborted")
+    with pytest.raises(ConnectionLost, match="kept nothing") as raised:
+        tx.commit()
+
+    assert raised.value.retryable
+    assert raised.value.sqlstate == "57P01"
+
+
+@pytest.mark.parametrize("said", ["forgotten", "elsewhere", "in progress"])
+def test_what_the_server_cannot_tell_is_unknown_and_names_the_transaction(lender, tx, said):
+    """Until the deadline, where it may come to know."""
+    written(lender, tx)
+    lose_the_answer(lender, *[said] * 5000)
+    with pytest.raises(OutcomeUnknown) as raised:
+        tx.commit()
+
+    assert raised.value.transaction_id == "740"
+    assert not raised.value.retryable
+    assert lender.counts == ["commits_looked_up", "outcomes_unknown"]
+    assert (len(lender.session.flights) == 1) is (said != "in progress")
+
+
+@pytest.mark.parametrize("error", [CheckoutTimeout(), ConnectionLost(), StatementError()])
+def test_a_lookup_that_fails_never_hides_the_unknown(lender, tx, error):
+    written(lender, tx)
+    lose_the_answer(lender)
+    lender.answers += [raises(error, lender, whole=False) for _ in range(5000)]
+    with pytest.raises(OutcomeUnknown) as raised:
+        tx.commit()
+
+    assert raised.value.transaction_id == "740"
+
+
+def test_the_id_rides_with_writes_until_it_is_known(lender, tx):
+    tx.run("select 1")
+    written(lender, tx, b"@10.0.0.1:5432")  # it wrote nothing: no id was assigned
+    written(lender, tx)
+    tx.run("update t set n = 2")
+    tx.commit()
+
+    assert lender.session.tracked == [False, True, True, False, False]
+
+
+def test_a_read_only_transaction_is_never_unknown(lender):
+    deadline = Deadline.after(10, lender.clock)
+    tx = Transaction(means(lender), deadline, b"begin read only", b"", read_only=True)
+    tx.run("with x as (select 1) select * from x")
+    answers(lender, raises(ConnectionLost("gone"), lender, whole=False))
+    with pytest.raises(ConnectionLost) as raised:
+        tx.commit()
+
+    assert raised.value.retryable
+    assert lender.session.tracked == [False, False]
+
+
+# A first statement that was not sent
+
+
+def unsent() -> ConnectionLost:
+    return ConnectionLost("the session ended before", may_have_run=False)
+
+
+def test_a_first_statement_that_was_not_sent_is_sent_on_another_session(lender, tx):
+    first = lender.session
+    answers(lender, raises(unsent(), lender, whole=False))
+    lender.answers.append(raises(unsent(), lender, whole=False))
+    assert tx.run("select 1").scalar() == 1
+    tx.commit()
+
+    assert first is not lender.session
+    assert texts(lender) == [(b"begin", b"select 1"), (None, b"commit")]
+    assert lender.lent == lender.returned == 3
+
+
+def test_a_later_statement_is_not_since_what_came_before_is_lost(lender, tx):
+    tx.run("select 1")
+    answers(lender, raises(unsent(), lender, whole=False))
+    with pytest.raises(ConnectionLost):
+        tx.run("select 2")
+
+    assert lender.lent == 1
 
 
 def test_a_session_lost_by_an_earlier_statement_commits_nothing_and_says_so(lender, tx):
