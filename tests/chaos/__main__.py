@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="only faults whose name has this in it")
     parser.add_argument("--rounds", default="", help="only these rounds' numbers, as 3,7")
     options = parser.parse_args()
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
     seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
     faults = [fault for fault in FAULTS if options.only in fault.name]
     if not faults:
@@ -44,9 +44,9 @@ def main() -> int:
         at_s = time.monotonic() - started_s
         console.print(f"{at_s:5.0f} s  {this.number:3}  {this.name}: {injected} injected")
         for trouble in sorted(set(result.troubles))[:2]:
-            console.print(f"         strike failed: {trouble[:150]}", style="dim")
+            console.print(f"         strike failed: {trouble[:120]}", style="dim")
         for finding in result.findings[:SHOWN]:
-            console.print(f"         {finding}", style="red", markup=False)
+            console.print(f"         {finding}"[:220], style="red", markup=False)
         if len(result.findings) > SHOWN:
             console.print(f"         … and {len(result.findings) - SHOWN} more", style="red")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -20,6 +22,7 @@ from tests.chaos.world import World
 FAULTS = (*NETWORK, *SERVERS, *LIFECYCLE)
 CALM = Fault(name="none")
 _CLOCKS_FAULT = ("DeadlineExceeded", "OutcomeUnknownAtDeadline", "CheckoutTimeout")
+LONGEST_ROUND_S = 15.0  # to wait for a fault that finds nothing to hit
 JOIN_S = 60.0
 
 
@@ -103,7 +106,11 @@ class Campaign:
         return inspection.of_ledger(self._world, outcomes, "")
 
     def _events(self, this: Round, count: int, injected: dict[str, int]) -> Iterator[Event]:
-        for number in range(count):
+        over_s = time.monotonic() + LONGEST_ROUND_S
+        for number in itertools.count():
+            missed = any(injected[fault.name] < fault.strikes for fault in this.faults)
+            if number >= count and (not missed or time.monotonic() > over_s):
+                return
             token = f"{this.prefix}{number:05}"
             rng = Random(f"{self._seed}-{token}")
             made = event(token, rng)

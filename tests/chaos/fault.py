@@ -42,5 +42,7 @@ class Fault:
     """Kinds of steps whose outcome must be known, when it comes alone."""
     prompt: bool = False
     """Running into the deadline counts as seeing it."""
+    strikes: int = 3
+    """A round goes on until it was hit so often, however few the invocations."""
     weight: float = 1.0
     """Its share of the invocations: less where each strike takes seconds."""

@@ -69,6 +69,8 @@ def of_outcomes(outcomes: Sequence[Outcome]) -> list[Finding]:
     for one in outcomes:
         found += [Finding(Breach.FOREIGN, text) for text in one.foreign]
         found += [Finding(Breach.RAW, text) for text in one.raw]
+        if one.sessions > 1:
+            found.append(Finding(Breach.TOO_MANY, f"{one.steps[0].token} saw {one.sessions}"))
         breach = _BREACHES.get(one.invocation.status)
         if breach and not one.excused:
             error = one.invocation.error

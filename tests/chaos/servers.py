@@ -14,6 +14,7 @@ from tests.chaos.hop import End, Link
 from tests.chaos.network import SETTLED_S
 from tests.chaos.world import DATABASE, DIRECT, POOL_SIZE, POOLED, RESERVE_SIZE, World
 
+HOG_BOUND_S = 5.0  # for where another fault has silenced the way
 HOGGED_S = 0.4  # below the pooler's query_wait_timeout
 HOGGED_LONG_S = 1.6  # above it
 
@@ -84,6 +85,7 @@ def _hog(world: World, hold_s: float) -> int:
             password=world.passwords[POOLED],
             database=DATABASE,
             ssl_context=False,
+            timeout=HOG_BOUND_S,
         )
         connection.run(f"select pg_sleep({hold_s})")
         connection.close()
@@ -153,8 +155,10 @@ SERVERS = (
         survives=ALL,
         weight=0.3,
     ),
-    Fault(name="switch-over: the old writer read-only", strike=_switched_over, gap_s=1.0),
-    Fault(name="fail-over: the old writer crashed", strike=_failed_over, gap_s=1.0),
+    Fault(
+        name="switch-over: the old writer read-only", strike=_switched_over, strikes=1, gap_s=1.0
+    ),
+    Fault(name="fail-over: the old writer crashed", strike=_failed_over, strikes=1, gap_s=1.0),
     Fault(name="pool full", strike=_pool_full, survives=ALL, gap_s=0.2, weight=0.4),
     Fault(name="pool full for long", strike=_pool_full_for_long, gap_s=0.2, weight=0.4),
     Fault(name="max_client_conn reached", strike=_no_more_clients, gap_s=0.2, weight=0.5),

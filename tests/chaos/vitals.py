@@ -16,7 +16,7 @@ class Vitals(NamedTuple):
 
     threads: int
     sessions: int
-    """Sockets towards one of the ports that were asked about."""
+    """Sockets towards one of the ports that were asked about, or of a TCP connection that died."""
     descriptors: int
     """All others."""
 
@@ -29,6 +29,11 @@ def sockets() -> dict[str, tuple[int, int]]:
         local, remote = (int(word.rpartition(":")[2], 16) for word in words[1:3])
         found[words[9]] = local, remote
     return found
+
+
+def _unix_sockets() -> set[str]:
+    lines = (_PROC / "net" / "unix").read_text().splitlines()[1:]
+    return {line.split()[6] for line in lines}
 
 
 def inodes(pid: int) -> list[str]:
@@ -45,7 +50,11 @@ def inodes(pid: int) -> list[str]:
 def vitals(pid: int, ports: Container[int], known: dict[str, tuple[int, int]]) -> Vitals:
     """Return the vitals of a process whose sessions go to one of these ports."""
     held = inodes(pid)
-    sessions = sum(inode in known and known[inode][1] in ports for inode in held)
+    local = _unix_sockets()
+    sessions = sum(
+        known[inode][1] in ports if inode in known else bool(inode) and inode not in local
+        for inode in held
+    )
     threads = sum(1 for _ in (_PROC / str(pid) / "task").iterdir())
     return Vitals(threads, sessions, len(held) - sessions)
 
