@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from broker import bound, statements
+from broker import bound, event_loop, lifecycle, statements
 from broker.backoff import delay_s
 from broker.credentials import Credentials
 from broker.deadline import SYSTEM_CLOCK, Clock, Deadline
@@ -69,9 +69,12 @@ class Broker:
         self._invocation: Invocation | None = None
         self._served = 0  # invocations; what an earlier one left open is not this one's
         self._mine = _OfThread()
+        self._event_loop = event_loop.Watch()
         self._cap = self._make_cap() if settings.cap else None
         opener = Opener(settings, Credentials(settings), self.recorder, clock, rng, self._cap)
-        policy = Policy(settings.fresh_s, settings.idle_timeout_s, settings.lifetime_s)
+        policy = Policy(
+            settings.fresh_s, settings.probe_s, settings.idle_timeout_s, settings.lifetime_s
+        )
         self._pool = Pool(
             opener.open, opener.cancel, settings.max_sessions, policy, self.recorder, clock, rng
         )
@@ -101,9 +104,12 @@ class Broker:
     def from_env(cls) -> Broker:
         """Return a broker with the settings of the environment's BROKER_ variables.
 
-        Raises ConfigurationError; connects to nothing.
+        Raises ConfigurationError; connects to nothing. In Lambda it closes its sessions before a
+        snapshot (SnapStart) and at SIGTERM.
         """
-        return cls(Settings.from_env())
+        made = cls(Settings.from_env())
+        lifecycle.watch(made, os.environ)
+        return made
 
     def __repr__(self) -> str:
         where = f"{self.settings.host}:{self.settings.port}/{self.settings.database}"
@@ -285,6 +291,7 @@ class Broker:
         return leaks
 
     def _deadline(self) -> Deadline:
+        self._event_loop.look(self)
         if self._invocation is not None:
             return self._invocation.deadline
         return Deadline.after(self.settings.timeout_s, self._clock)
@@ -298,6 +305,16 @@ class Broker:
                 f"{call} inside an open transaction or session of the same thread would not be "
                 f"part of it: use {instead}"
             )
+
+    # What Lambda does to the environment, as broker.lifecycle tells it.
+
+    def before_snapshot(self) -> None:
+        """End the sessions: a snapshot's copies must not share them."""
+        self._pool.retire_idle(Reason.SNAPSHOT)
+
+    def after_restore(self) -> None:
+        """Draw random numbers of one's own, not those of the snapshot's other copies."""
+        self._rng.seed()
 
     def _after_fork(self) -> None:
         self.recorder.begin_anew()

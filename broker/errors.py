@@ -77,6 +77,14 @@ class TransactionEnded(UsageError):
     """The transaction or session was used after its end. Use it inside its `with` block."""
 
 
+class LeftOpen(UsageError):
+    """The invocation ended with a transaction or a session still open; it was rolled back.
+
+    Raised with BROKER_STRICT=1 only; else it is a log line and the metric Leaks. Use it in a
+    `with` block.
+    """
+
+
 class NestedTransaction(UsageError):
     """A transaction is open already in this thread, and PostgreSQL has no nested ones.
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-
 from broker.errors import PoolingHazard
 from broker.hazard import INSTEAD, Hazard
 from broker.settings import Flavour, GuardMode
 from broker.statements import Kind, Statement, refuse_unsafe
-
-log = logging.getLogger("broker")
 
 
 class Guard:
@@ -41,8 +37,11 @@ class Guard:
         if self._mode is GuardMode.REFUSE:
             raise PoolingHazard(sentence, hazard=harmful[0])
         if statement.sql not in self._told:
+            import logging  # late for its weight
+
             self._told.add(statement.sql)
-            log.warning("%s", sentence, extra={"hazard": harmful[0].value})
+            told = {"hazard": harmful[0].value}
+            logging.getLogger("broker").warning("%s", sentence, extra=told)
 
     def _sentence(self, statement: Statement, hazard: Hazard) -> str:
         why = (

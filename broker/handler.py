@@ -6,11 +6,13 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from broker.errors import LeftOpen
 from broker.pool import Place
 from broker.settings import Settings
 from broker.stats import Recorder
 
 T = TypeVar("T")
+strict_everywhere = False  # as if every broker were strict: broker.testing sets it
 
 
 class Leak(NamedTuple):
@@ -54,16 +56,26 @@ def decorate(broker: Invoked, function: Callable[..., T]) -> Callable[..., T]:
 
     metrics = Metrics(broker.settings)
 
+    def end() -> Sequence[Leak]:
+        leaks = broker.end_invocation()
+        for leak in leaks:
+            log.error("%s", leak)
+        metrics.emit(broker.recorder.take())
+        return leaks
+
     @functools.wraps(function)
     def invoke(event: Any, context: Any, *args: Any, **kwargs: Any) -> T:
         if broker.serving:  # decorated twice: the outer one sees to it
             return function(event, context, *args, **kwargs)
         broker.begin_invocation(context)
         try:
-            return function(event, context, *args, **kwargs)
-        finally:
-            for leak in broker.end_invocation():
-                log.error("%s", leak)
-            metrics.emit(broker.recorder.take())
+            answer = function(event, context, *args, **kwargs)
+        except BaseException:
+            end()
+            raise
+        leaks = end()
+        if leaks and (broker.settings.strict or strict_everywhere):
+            raise LeftOpen("; ".join(map(str, leaks)))
+        return answer
 
     return invoke

@@ -17,6 +17,8 @@ from broker.reuse import Action, Policy, Reason, judge, lifetime_s
 from broker.stats import Recorder, Stats
 from broker.wire import Session
 
+PROBE_BOUND_S = 1.0  # for a sign of life; a new session would have come by then
+
 Place = tuple[str, int]
 """A place in the user's code: the file and the line."""
 
@@ -49,6 +51,7 @@ class Pool:
         self._out: dict[Session, Place] = {}
         self._taken = 0  # slots: sessions idle, out, and being opened
         self._lives_s: dict[Session, float] = {}
+        self._doomed: set[Session] = set()  # out, and to be retired when they come back
         self._waiting = 0  # threads in _wait
         self._closed = False
         self._served = 0  # invocations that have ended
@@ -134,6 +137,10 @@ class Pool:
             if self._alive(session):
                 return self._covered(session, deadline)
             reason = Reason.ENDED_BY_SERVER
+        elif verdict.action is Action.PROBE:
+            if self._alive(session) and session.probe(deadline.within(PROBE_BOUND_S)):
+                return self._covered(session, deadline)
+            reason = Reason.ENDED_BY_SERVER if session.lost else Reason.UNANSWERED
         elif verdict.action is Action.USE:
             return self._covered(session, deadline)
         self.retire(session, reason)
@@ -165,6 +172,11 @@ class Pool:
             if session.gave_up:
                 self._cancel(session)
             self.retire(session, _why_unclean(session))
+            if session.demoted or session.lost:
+                self._sweep(demoted=session.demoted)
+            return
+        if session in self._doomed:
+            self.retire(session, Reason.READ_ONLY)
             return
         session.last_used = self._clock.now()
         with self._changed:
@@ -183,11 +195,28 @@ class Pool:
             if self._lives_s.pop(session, None) is None:
                 return
             self._out.pop(session, None)
+            self._doomed.discard(session)
             if session in self._idle:
                 self._idle.remove(session)
         session.end_and_give_back()
         self._recorder.replaced(reason)
         self._give_up_slot()
+
+    def _sweep(self, *, demoted: bool) -> None:
+        """Retire with a session what went the same way: those that the server has ended too, or
+        all that are there where it is the writer no longer.
+        """
+        with self._changed:
+            idle, self._idle = self._idle, []
+            if demoted:
+                self._doomed.update(self._out)
+        for session in idle:
+            if demoted or not self._alive(session):
+                self.retire(session, Reason.READ_ONLY if demoted else Reason.ENDED_BY_SERVER)
+                continue
+            with self._changed:
+                self._idle.append(session)
+                self._changed.notify()
 
     def _give_up_slot(self) -> None:
         with self._changed:
@@ -215,10 +244,15 @@ class Pool:
         """End every idle session now, and those that are out when they come back."""
         with self._changed:
             self._closed = True
-            idle, self._idle = self._idle, []
             self._changed.notify_all()
+        self.retire_idle(Reason.CLOSED)
+
+    def retire_idle(self, reason: Reason) -> None:
+        """End every idle session."""
+        with self._changed:
+            idle, self._idle = self._idle, []
         for session in idle:
-            self.retire(session, Reason.CLOSED)
+            self.retire(session, reason)
 
     def after_fork(self) -> None:
         """In a forked child: let go of the parent's sessions, and begin anew.

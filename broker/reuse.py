@@ -17,6 +17,8 @@ class Action(Enum):
     USE = "use"
     LOOK = "look"
     """Look at its socket, which costs no round trip, and use it unless the server ended it."""
+    PROBE = "probe"
+    """Ask the server for a sign of life, one round trip that is bounded, and use it if it comes."""
     RETIRE = "retire"
 
 
@@ -26,6 +28,10 @@ class Reason(Enum):
     FRESH = "fresh"
     SETTLED = "settled"
     """Idle for a moment: the server may have ended it meanwhile."""
+    RESTED = "rested"
+    """Idle for long: the way to the server may be gone, with nobody left to say so."""
+    UNANSWERED = "unanswered"
+    """It gave no sign of life when it was asked for one."""
     IDLE_TOO_LONG = "idle_too_long"
     LIFETIME_OVER = "lifetime_over"
     ENDED_BY_SERVER = "ended_by_server"
@@ -39,6 +45,8 @@ class Reason(Enum):
     """The server refused a write (25006): after a failover it is the writer no longer."""
     LEASE_LOST = "lease_lost"
     """Its place under the fleet-wide cap is another's by now, or cannot be confirmed."""
+    SNAPSHOT = "snapshot"
+    """A snapshot of the environment was taken, whose copies must not share it."""
     CLOSED = "closed"
     """The broker was closed."""
 
@@ -56,10 +64,12 @@ class Policy(NamedTuple):
     """For how long a session may be trusted. All in seconds.
 
     `idle_timeout_s` must stay below every idle limit on the way: NLB's 350 s, the pooler's and
-    the server's. A session that is past it may be half-open, which no look can tell.
+    the server's. A session may be half-open, which no look can tell: `probe_s` is from when on it
+    is asked.
     """
 
     fresh_s: float
+    probe_s: float
     idle_timeout_s: float
     lifetime_s: float
 
@@ -71,6 +81,8 @@ def judge(now: Instant, last_used: Instant, ends_s: float, age_s: float, policy:
         return Verdict(Action.RETIRE, Reason.LIFETIME_OVER, age_s, ends_s)
     if idle_s > policy.idle_timeout_s:
         return Verdict(Action.RETIRE, Reason.IDLE_TOO_LONG, idle_s, policy.idle_timeout_s)
+    if idle_s > policy.probe_s:
+        return Verdict(Action.PROBE, Reason.RESTED, idle_s, policy.probe_s)
     if idle_s > policy.fresh_s:
         return Verdict(Action.LOOK, Reason.SETTLED, idle_s, policy.fresh_s)
     return Verdict(Action.USE, Reason.FRESH, idle_s, policy.fresh_s)

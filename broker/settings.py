@@ -72,9 +72,11 @@ class Settings:
     connect_timeout_s: float = 5.0
     margin_s: float = 0.5
     fresh_s: float = 0.1
+    probe_s: float = 60.0
     idle_timeout_s: float = 240.0
     lifetime_s: float = 600.0
     guard: GuardMode = GuardMode.REFUSE
+    strict: bool = False
     application_name: str = "broker"
     metrics_namespace: str = "LambdaPgBroker"
     cap: int | None = None
@@ -149,9 +151,11 @@ _EXAMPLES = {
     "connect_timeout_s": "5",
     "margin_s": "0.5",
     "fresh_s": "0.1",
+    "probe_s": "60",
     "idle_timeout_s": "240",
     "lifetime_s": "600",
     "guard": "refuse",
+    "strict": "1",
     "cap": "80",
     "cap_table": "orders-leases",
     "cap_name": "sessions",
@@ -178,12 +182,14 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "connect_timeout_s": _A_TIME,
     "margin_s": _A_TIME_OR_NONE,
     "fresh_s": _A_TIME_OR_NONE,
+    "probe_s": _A_TIME_OR_NONE,
     "idle_timeout_s": _A_TIME,
     "lifetime_s": _A_TIME,
     "cap": (lambda cap: cap is None or cap > 0, "at least one session is needed"),
     "cap_name": (bool, "must name what is capped, the same in every function that shares it"),
     "cap_lease_s": (lambda s: 20 <= s <= LONGEST_S, "must be 20 seconds to a day"),
 }
+_SWITCH = {"1": True, "0": False}
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "port": int,
     "max_sessions": int,
@@ -191,6 +197,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "cap_when_unreachable": WhenUnreachable,
     "flavour": Flavour,
     "guard": GuardMode,
+    "strict": lambda text: _SWITCH[text],
     "tls": Tls,
 }
 
@@ -209,11 +216,13 @@ def _read(attribute: str, text: str) -> object:
     parse = _PARSERS.get(attribute) or (float if attribute.endswith("_s") else str)
     try:
         value: object = parse(text)
-    except ValueError:
+    except (ValueError, KeyError):
         wanted = (
             " or ".join(repr(member.value) for member in parse)
             if isinstance(parse, type) and issubclass(parse, Enum)
-            else {"int": "a whole number", "float": "a number of seconds"}[parse.__name__]
+            else {"int": "a whole number", "float": "a number of seconds"}.get(
+                parse.__name__, "'1' or '0'"
+            )
         )
         raise ConfigurationError(
             f"{variable(attribute)}={text!r}: expected {wanted}, for example {example(attribute)}"

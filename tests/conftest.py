@@ -26,6 +26,7 @@ from broker.local.pgbouncer import PgBouncer
 from broker.local.postgres import Postgres
 from broker.settings import Flavour, Tls
 
+pytest_plugins = ["broker.testing"]
 numbers = itertools.count(1)
 
 

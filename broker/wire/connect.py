@@ -28,8 +28,14 @@ from broker.wire.session import Session
 
 _CANCEL_REQUEST = b"\0\0\0\x10\x04\xd2\x16\x2e"  # the same: CancelRequest, 16 bytes with the key
 _SSL_REQUEST = b"\0\0\0\x08\x04\xd2\x16\x2f"  # PostgreSQL manual, 54.7: SSLRequest
-# Keepalives find a peer that is gone within about 90 s; the system's default is over 2 hours.
-_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+# A peer that is gone is found within about 90 s where nothing is under way, and 30 s after what
+# was sent was not acknowledged; the system's defaults are over 2 hours and 15 minutes. (tcp(7))
+_KEEPALIVE = {
+    "TCP_KEEPIDLE": 60,
+    "TCP_KEEPINTVL": 10,
+    "TCP_KEEPCNT": 3,
+    "TCP_USER_TIMEOUT": 30_000,
+}
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:

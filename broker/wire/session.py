@@ -193,6 +193,12 @@ class Session(SingleFlight):
             return Sighting(False, None, str(error))
         return Sighting(alive, None, None if alive else "the server closed the session")
 
+    def probe(self, deadline: Deadline) -> bool:
+        """Ask the idle session for a sign of life, one round trip; never raises."""
+        with contextlib.suppress(BrokerError):
+            self._fly(encode.SYNC, Answer(0, 0), deadline)
+        return self.clean
+
     def end(self, within_s: float) -> bool:
         """End the session and tell whether the server surely has ended it, too.
 

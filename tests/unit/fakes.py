@@ -73,6 +73,8 @@ class FakeSession:
         self.closed = 0
         self.abandoned = 0
         self.looked = 0
+        self.probed = 0
+        self.silent = False
         self.gave_up = self.demoted = self.lost = False
         self.flights: list[tuple[bytes | None, bytes]] = []
         self.tracked: list[bool] = []
@@ -81,7 +83,7 @@ class FakeSession:
     @property
     def clean(self) -> bool:
         """Whether the next user would find it as if new."""
-        return self.whole and self.status is Status.IDLE
+        return self.whole and self.status is Status.IDLE and not self.demoted
 
     def die(self) -> None:
         """Let the server end it, which only a look can tell."""
@@ -91,6 +93,12 @@ class FakeSession:
         """Tell whether the server is still there."""
         self.looked += 1
         return Sighting(self.alive, None, None)
+
+    def probe(self, deadline: Deadline) -> bool:
+        """Give a sign of life, unless nobody hears."""
+        self.probed += 1
+        self.whole = not self.silent
+        return self.whole
 
     def bound(self, deadline: Deadline) -> None:
         """Let nothing outlive the deadline."""

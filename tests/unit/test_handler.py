@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from broker.errors import LeftOpen
 from broker.handler import Leak, decorate
 from broker.stats import Recorder
 from tests.unit.fakes import settings
@@ -99,6 +100,31 @@ def test_a_leak_is_logged_with_its_place_and_what_to_do(caplog, capsys):
     assert record.getMessage().startswith("a transaction checked out at /var/task/app.py:12 was")
     assert "`with` block" in record.getMessage()
     assert json.loads(capsys.readouterr().out)["Leaks"] == [1.0]
+
+
+def strict(broker: FakeBroker) -> FakeBroker:
+    broker.settings = settings(strict=True)
+    return broker
+
+
+LEAK = Leak(("handler.py", 7), in_transaction=True)
+
+
+def test_a_leak_is_an_error_where_it_is_asked_for(caplog):
+    with pytest.raises(LeftOpen, match=r"checked out at handler\.py:7"):
+        decorate(strict(FakeBroker(LEAK)), lambda event, context: 1)({}, None)
+    assert decorate(strict(FakeBroker()), lambda event, context: 1)({}, None) == 1
+    assert decorate(FakeBroker(LEAK), lambda event, context: 1)({}, None) == 1
+
+
+def test_a_leak_never_hides_what_the_handler_raised():
+    with pytest.raises(ZeroDivisionError):
+        decorate(strict(FakeBroker(LEAK)), lambda event, context: 1 // 0)({}, None)
+
+
+def test_the_fixture_makes_every_broker_strict(broker_strict):
+    with pytest.raises(LeftOpen):
+        decorate(FakeBroker(LEAK), lambda event, context: 1)({}, None)
 
 
 def test_a_leaked_session_is_told_from_a_leaked_transaction():

@@ -22,7 +22,7 @@ from broker.stats import Recorder
 from broker.wire.session import Status
 from tests.unit.fakes import FakeClock, FakeSession, FixedRandom, Fleet
 
-POLICY = Policy(fresh_s=0.1, idle_timeout_s=240, lifetime_s=600)
+POLICY = Policy(fresh_s=0.1, probe_s=60, idle_timeout_s=240, lifetime_s=600)
 
 
 class Environment:
@@ -124,6 +124,51 @@ def test_a_fresh_session_is_used_without_a_look_and_a_settled_one_after_a_look()
     env.checkout()
 
     assert session.looked == 1
+
+
+def test_a_session_that_rested_for_long_is_asked_for_a_sign_of_life():
+    """Half-open, as after a freeze, it looks like any other."""
+    env = Environment()
+    session = env.checkout()
+    env.pool.give_back(session)
+    env.clock.freeze(61)
+    assert env.checkout() is session
+    assert (session.looked, session.probed) == (1, 1)
+    env.pool.give_back(session)
+    env.clock.freeze(61)
+    session.silent = True
+    assert env.checkout() is not session
+    assert env.pool.stats().replaced == {Reason.UNANSWERED: 1}
+    assert env.counts() == (1, 0)
+
+
+def test_sessions_that_the_server_ended_together_are_retired_together():
+    env = Environment(max_sessions=4)
+    dead, dies, lives, out = sessions = [env.checkout() for _ in range(4)]
+    for session in (dead, lives):
+        env.pool.give_back(session)
+    dead.die()
+    dies.whole, dies.lost = False, True
+    env.pool.give_back(dies)
+    assert [session.closed for session in sessions] == [1, 1, 0, 0]
+    env.pool.give_back(out)
+    assert env.pool.stats().replaced == {Reason.ENDED_BY_SERVER: 2}
+    assert env.counts() == (2, 2)
+
+
+def test_all_sessions_with_a_writer_that_is_none_any_more_are_retired_with_the_first_that_saw_it():
+    env = Environment(max_sessions=3)
+    idle, saw, out = sessions = [env.checkout() for _ in range(3)]
+    env.pool.give_back(idle)
+    saw.demoted = True
+    env.pool.give_back(saw)
+    assert [session.closed for session in sessions] == [1, 1, 0]
+    later = env.checkout()
+    env.pool.give_back(out)
+    env.pool.give_back(later)
+    assert [session.closed for session in (*sessions, later)] == [1, 1, 1, 0]
+    assert env.pool.stats().replaced == {Reason.READ_ONLY: 3}
+    assert env.counts() == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -288,7 +333,7 @@ def test_a_waiter_learns_that_the_pool_was_closed():
 @pytest.mark.parametrize("how", ["give_back", "retire"])
 def test_a_waiter_gets_what_another_gives_up(how):
     fleet = Fleet(FakeClock())
-    pool = make(fleet, 1, SYSTEM_CLOCK, policy=Policy(1e12, 1e12, 1e12))
+    pool = make(fleet, 1, SYSTEM_CLOCK, policy=Policy(1e12, 1e12, 1e12, 1e12))
     session = pool.checkout(Deadline.after(60))
     got = []
     thread = threading.Thread(target=lambda: got.append(pool.checkout(Deadline.after(60))))
@@ -408,7 +453,7 @@ def eager_switching() -> Iterator[None]:
 @pytest.mark.parametrize("seed", range(3))
 def test_threads_never_share_a_session_nor_exceed_the_limit_nor_lose_a_slot(seed):
     fleet, limit = Fleet(FakeClock()), 3
-    pool = make(fleet, limit, SYSTEM_CLOCK, policy=Policy(1e12, 1e12, 1e12))
+    pool = make(fleet, limit, SYSTEM_CLOCK, policy=Policy(1e12, 1e12, 1e12, 1e12))
     held: set[Any] = set()
     wrong: list[str] = []
     guard = threading.Lock()

@@ -11,10 +11,13 @@ from broker.deadline import Instant
 from broker.reuse import LIFETIME_JITTER, Action, Policy, Reason, Verdict, judge, lifetime_s
 from tests.unit.fakes import FakeClock, FixedRandom
 
-POLICY = Policy(fresh_s=0.1, idle_timeout_s=240, lifetime_s=600)
+POLICY = Policy(fresh_s=0.1, probe_s=60, idle_timeout_s=240, lifetime_s=600)
 seconds = st.floats(min_value=0, max_value=1e6)
 policies = st.builds(
-    lambda fresh_s, more_s, life_s: Policy(fresh_s, fresh_s + more_s, life_s),
+    lambda fresh_s, more_s, most_s, life_s: Policy(
+        fresh_s, fresh_s + more_s, fresh_s + more_s + most_s, life_s
+    ),
+    seconds,
     seconds,
     seconds,
     st.floats(min_value=0.001, max_value=1e6),
@@ -33,6 +36,7 @@ def test_a_session_is_used_only_if_each_of_its_numbers_is_within_its_limit(idle_
     assert (verdict.action is Action.RETIRE) == (not alive)
     if alive:
         assert (verdict.action is Action.USE) == (idle_s <= policy.fresh_s)
+        assert (verdict.action is Action.PROBE) == (idle_s > policy.probe_s)
 
 
 @given(idle_s=seconds, age_s=seconds, policy=policies)
@@ -42,6 +46,7 @@ def test_a_verdict_carries_the_number_and_the_limit_that_decided_it(idle_s, age_
     number, limit, exceeded = {
         Reason.LIFETIME_OVER: (age_s, policy.lifetime_s, True),
         Reason.IDLE_TOO_LONG: (idle_s, policy.idle_timeout_s, True),
+        Reason.RESTED: (idle_s, policy.probe_s, True),
         Reason.SETTLED: (idle_s, policy.fresh_s, True),
         Reason.FRESH: (idle_s, policy.fresh_s, False),
     }[verdict.reason]
@@ -51,7 +56,7 @@ def test_a_verdict_carries_the_number_and_the_limit_that_decided_it(idle_s, age_
 
 @given(more_s=seconds, idle_s=seconds, age_s=seconds, policy=policies)
 def test_waiting_longer_never_makes_a_session_more_trusted(more_s, idle_s, age_s, policy):
-    trust = [Action.RETIRE, Action.LOOK, Action.USE]
+    trust = [Action.RETIRE, Action.PROBE, Action.LOOK, Action.USE]
 
     now = trust.index(verdict_on(idle_s, age_s, policy).action)
     later = trust.index(verdict_on(idle_s + more_s, age_s + more_s, policy).action)
@@ -61,7 +66,8 @@ def test_waiting_longer_never_makes_a_session_more_trusted(more_s, idle_s, age_s
 
 def test_the_limits_themselves_are_still_within():
     assert verdict_on(0.1).action is Action.USE
-    assert verdict_on(240).action is Action.LOOK
+    assert verdict_on(60).action is Action.LOOK
+    assert verdict_on(240).action is Action.PROBE
     assert verdict_on(0, age_s=600).action is Action.USE
 
 

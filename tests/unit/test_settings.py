@@ -68,7 +68,9 @@ def test_every_setting_is_read_from_its_own_variable():
         "BROKER_FRESH_S": "0",
         "BROKER_IDLE_TIMEOUT_S": "100",
         "BROKER_LIFETIME_S": "300",
+        "BROKER_PROBE_S": "50",
         "BROKER_GUARD": "warn",
+        "BROKER_STRICT": "1",
         "BROKER_APPLICATION_NAME": "orders",
         "BROKER_METRICS_NAMESPACE": "Shop",
     }
@@ -91,7 +93,9 @@ def test_every_setting_is_read_from_its_own_variable():
         "BROKER_FRESH_S": 0.0,
         "BROKER_IDLE_TIMEOUT_S": 100.0,
         "BROKER_LIFETIME_S": 300.0,
+        "BROKER_PROBE_S": 50.0,
         "BROKER_GUARD": GuardMode.WARN,
+        "BROKER_STRICT": True,
     }
 
 
@@ -215,7 +219,7 @@ def test_a_time_that_no_socket_can_wait_is_refused(name, text):
     assert f"{variable(name)}=" in refusal(**{variable(name): text})
 
 
-@pytest.mark.parametrize("name", sorted(set(SECONDS) - {"margin_s", "fresh_s"}))
+@pytest.mark.parametrize("name", sorted(set(SECONDS) - {"margin_s", "fresh_s", "probe_s"}))
 def test_a_limit_of_zero_seconds_is_refused(name):
     said = refusal(**{variable(name): "0"})
     assert f"{variable(name)}=0.0: must be " in said
@@ -232,6 +236,8 @@ def test_at_least_one_session_is_needed(text):
     [
         ("BROKER_TLS", "verify_full", "'verify-full' or 'require' or 'off'"),
         ("BROKER_TLS", "disable", "'verify-full' or 'require' or 'off'"),
+        ("BROKER_STRICT", "yes", "'1' or '0'"),
+        ("BROKER_GUARD", "on", "'refuse' or 'warn' or 'off'"),
         ("BROKER_FLAVOUR", "rdsproxy", "'direct' or 'pgbouncer' or 'rds-proxy'"),
     ],
 )
