@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
+import threading
 from types import TracebackType
 from typing import Self
 
-from broker.local.postgres import Postgres
+from broker.local.postgres import Postgres, StopMode
 from tests.chaos.standby import Standby
 from tests.wait import wait_until
 
@@ -20,6 +20,11 @@ class Cluster:
         self.writer: Postgres = Postgres(SETTINGS)
         self._standby: Standby | None = None
         self._former: list[Postgres] = []
+        self.moving = threading.Lock()
+        """Held while the writer changes. A backend that is killed while it waits for a standby that
+        is one no longer has committed all the same, where nobody will ever find it: PostgreSQL's
+        own warning says so. Whoever kills must hold it, too.
+        """
 
     def __enter__(self) -> Self:
         self.writer.start()
@@ -43,10 +48,8 @@ class Cluster:
         """Return the writer and the former ones that still run."""
         return [server for server in (self.writer, *self._former) if server.running]
 
-    def add_standby(self) -> None:
+    def _add_standby(self) -> None:
         """Add a standby which every COMMIT waits for from here on, so that none is lost."""
-        if self._standby is not None:
-            return
         standby = Standby(self.writer, SETTINGS)
         try:
             standby.start()
@@ -60,43 +63,44 @@ class Cluster:
             "the standby to be synchronous",
         )
 
-    def drop_standby(self) -> None:
-        """Go on without one."""
-        standby, self._standby = self._standby, None
-        if standby is not None:
-            self._alter_system("synchronous_standby_names", "''")
-            standby.close()
-
     def switch_over(self) -> None:
-        """Promote the standby. The old writer stays, and refuses every new write (25006)."""
-        self._alter_system("default_transaction_read_only", "on")
-        self._promote()
+        """Promote a standby. The old writer stays, and refuses every new write (25006)."""
+        with self.moving:
+            self._add_standby()
+            self._alter_system("default_transaction_read_only", "on")
+            self._promote()
 
     def fail_over(self) -> None:
-        """Promote the standby; the old writer has crashed."""
-        self.writer.stop("immediate")
-        self._promote()
+        """Promote a standby; the old writer has crashed."""
+        with self.moving:
+            self._add_standby()
+            self.writer.stop("immediate")
+            self._promote()
+
+    def restart(self, mode: StopMode) -> None:
+        """Restart the writer."""
+        with self.moving:
+            self.writer.restart(mode)
 
     def _promote(self) -> None:
-        standby, self._standby = self._standby, None
-        assert standby is not None, "add_standby() first"
+        assert self._standby is not None
+        self._standby.promote()
         self._former.append(self.writer)
-        standby.promote()
-        self.writer = standby
-
-    def bury_former(self) -> None:
-        """End the writers of the past, with every session that is still on one."""
-        while self._former:
-            self._former.pop().close()
+        self.writer, self._standby = self._standby, None
 
     def restore(self) -> None:
         """Have the writer running, alone, and open to all."""
-        if not self.writer.running:
-            with contextlib.suppress(Exception):
-                self.writer.stop("immediate")
-            self.writer.start()
-        self.drop_standby()
-        self.bury_former()
+        with self.moving:
+            if not self.writer.running:
+                self.writer.kill()
+                self.writer.start()
+            standby, self._standby = self._standby, None
+            if standby is not None:  # a strike failed on its way
+                standby.close()
+                self._alter_system("synchronous_standby_names", "''")
+                self._alter_system("default_transaction_read_only", "off")
+            while self._former:
+                self._former.pop().close()
 
     def _alter_system(self, name: str, value: str) -> None:
         self.writer.admin(f"alter system set {name} = {value}")

@@ -150,6 +150,8 @@ class Link:
         self._server = server
         self._going = asyncio.Event()
         self._going.set()
+        self._hearing = asyncio.Event()
+        self._hearing.set()
         self._swallowed: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
@@ -188,7 +190,11 @@ class Link:
         await self._server[1].drain()
 
     async def answered(self, flight: bytes) -> None:
-        """Send a flight on, and keep its answer from the client; return once it was there."""
+        """Send a flight on, and keep its answer from the client; return once it was there.
+
+        What the server says then waits for `hear_again`.
+        """
+        self._hearing.clear()
         self._swallowed = asyncio.get_running_loop().create_future()
         await self.forward(flight)
         await self._swallowed
@@ -210,14 +216,14 @@ class Link:
         while data := await self._server[0].read(RECEIVE_BYTES):
             if self.silent:
                 continue
-            if self._swallowed is not None:
-                if ends_an_answer(data) and not self._swallowed.done():
+            if self._swallowed is not None and not self._swallowed.done():
+                if ends_an_answer(data):
                     self._swallowed.set_result(None)
                 continue
+            await self._hearing.wait()
             await self._going.wait()
             await self._deliver(data)
-        if self._swallowed is not None:
-            await asyncio.get_running_loop().create_future()  # who swallows it, ends it
+        await self._hearing.wait()
         await self._hold_if_silent()
 
     async def _deliver(self, data: bytes) -> None:
@@ -236,7 +242,7 @@ class Link:
 
     def hear_again(self) -> None:
         """Let what the server says from here on through: its last words, say."""
-        self._swallowed = None
+        self._hearing.set()
 
 
 def _end(writer: asyncio.StreamWriter, how: End) -> None:

@@ -119,11 +119,7 @@ def _silence(_: World) -> Harm:
 
 
 def _kills_backend(world: World) -> Harm:
-    return lambda link: _ignore(world.terminate(f"client_port = {link.server_port}"))
-
-
-def _ignore(_: object) -> None:
-    """Drop what a harm returns."""
+    return lambda link: world.terminate_at(link.server_port)
 
 
 def _at_server(world: World) -> tuple[Hop, ...]:

@@ -44,24 +44,23 @@ def _pooler_restarted(world: World, rng: Random) -> int:
 
 
 def _restarted_immediately(world: World, rng: Random) -> int:
-    world.cluster.writer.restart("immediate")
+    world.cluster.restart("immediate")
     return 1
 
 
 def _restarted_fast(world: World, rng: Random) -> int:
-    world.cluster.writer.restart("fast")
+    world.cluster.restart("fast")
     return 1
 
 
 def _all_restarted(world: World, rng: Random) -> int:
-    world.cluster.writer.restart("fast")
+    world.cluster.restart("fast")
     world.restart_pooler(signal.SIGINT)
     time.sleep(SETTLED_S)
     return 1
 
 
 def _switched_over(world: World, rng: Random) -> int:
-    world.cluster.add_standby()
     world.cluster.switch_over()
     time.sleep(rng.uniform(0, 0.2))
     world.pooler.admin("reconnect")  # as it does when its host's name has another address
@@ -69,7 +68,6 @@ def _switched_over(world: World, rng: Random) -> int:
 
 
 def _failed_over(world: World, rng: Random) -> int:
-    world.cluster.add_standby()
     world.cluster.fail_over()
     return 1
 

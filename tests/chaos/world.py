@@ -171,6 +171,18 @@ class World:
 
     def terminate(self, where: str, limit: int = 1_000) -> int:
         """End so many of the server sessions for which this is true, and count them."""
+        if not self.cluster.moving.acquire(blocking=False):
+            return 0
+        try:
+            return self._terminate(where, limit)
+        finally:
+            self.cluster.moving.release()
+
+    def terminate_at(self, port: int) -> None:
+        """End the server session with a client at this port, which waits for nothing now."""
+        self._terminate(f"client_port = {port}", 1)
+
+    def _terminate(self, where: str, limit: int) -> int:
         sql = f"""select count(pg_terminate_backend(pid)) from (
                     select pid from pg_stat_activity
                     where usename in ('{POOLED}', '{DIRECT}') and {where}

@@ -55,7 +55,8 @@ def handler(event, context):
 
 
 def _named(error):
-    return [type(error).__name__, getattr(error, "sqlstate", None), str(error)]
+    notes = getattr(error, "__notes__", [])
+    return [type(error).__name__, getattr(error, "sqlstate", None), *notes, str(error)]
 
 
 def transaction(token, step, hang_s):
