@@ -182,6 +182,11 @@ class Pool:
         with self._changed:
             if self._out.pop(session, None) is None:  # returned or retired before
                 return
+        self._rest(session)
+
+    def _rest(self, session: Session) -> None:
+        """Let the session, which is in nobody's hands, be idle; or end it where all is closed."""
+        with self._changed:
             if not self._closed:
                 self._idle.append(session)
                 if self._waiting:
@@ -207,16 +212,18 @@ class Pool:
         all that are there where it is the writer no longer.
         """
         with self._changed:
-            idle, self._idle = self._idle, []
+            idle = list(self._idle)
             if demoted:
                 self._doomed.update(self._out)
         for session in idle:
+            with self._changed:
+                if session not in self._idle:
+                    continue
+                self._idle.remove(session)
             if demoted or not self._alive(session):
                 self.retire(session, Reason.READ_ONLY if demoted else Reason.ENDED_BY_SERVER)
-                continue
-            with self._changed:
-                self._idle.append(session)
-                self._changed.notify()
+            else:
+                self._rest(session)
 
     def _give_up_slot(self) -> None:
         with self._changed:
