@@ -85,8 +85,10 @@ def _hog(world: World, hold_s: float) -> int:
             ssl_context=False,
             timeout=HOG_BOUND_S,
         )
-        connection.run(f"select pg_sleep({hold_s})")
-        connection.close()
+        try:
+            connection.run(f"select pg_sleep({hold_s})")
+        finally:
+            connection._usock.close()
 
     places = POOL_SIZE + RESERVE_SIZE
     with ThreadPoolExecutor(places) as threads:

@@ -104,8 +104,8 @@ class World:
         sql = "select rolpassword from pg_authid where rolname = :role"
         return config, {POOLED: str(self.sql(sql, role=POOLED)[0][0])}
 
-    def deploy(self) -> None:
-        """Deploy both functions, with the passwords of now."""
+    def deploy(self, handler: str = "ledger.handler", **more: str) -> None:
+        """Deploy both functions, with the passwords of now and `more` variables."""
         self._versions += 1
         for name, hop, flavour in (
             (POOLED, self.to_pooler, Flavour.PGBOUNCER),
@@ -121,11 +121,12 @@ class World:
                 "BROKER_TLS": "off",
                 "BROKER_MARGIN_S": str(MARGIN_S),
                 "BROKER_CONNECT_TIMEOUT_S": "0.5",
+                **more,
             }
             self.fleet.deploy(
                 Function(
                     name=name,
-                    handler="ledger.handler",
+                    handler=handler,
                     code=CODE,
                     environment=variables,
                     timeout_s=TIMEOUT_S,
