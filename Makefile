@@ -6,7 +6,7 @@ ROOT := $(shell pwd -P)
 MOVED := $(if $(filter-out $(ROOT),$(shell cat .venv/root 2>/dev/null)),moved)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check bench lock clean FORCE
+.PHONY: help setup demo up test check chaos bench lock clean FORCE
 .NOTPARALLEL:
 # A setup step that fails must not look done.
 .DELETE_ON_ERROR:
@@ -37,6 +37,9 @@ check: setup ## ruff, mypy and the import contracts
 	@$(PYTHON_IN_VENV) -m mypy scripts/pgbouncer.py
 	@echo '==> lint-imports'
 	@.venv/bin/lint-imports
+
+chaos: setup ## run 10,000 invocations under every fault, and report what came of each (SEED=… for the same again)
+	@$(PYTHON_IN_VENV) -m tests.chaos $(if $(SEED),--seed $(SEED)) </dev/null
 
 bench: setup ## measure, side by side, what the README claims
 	@$(PYTHON_IN_VENV) -m benchmarks </dev/null

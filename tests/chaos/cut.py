@@ -57,8 +57,13 @@ def is_commit(sql: str) -> bool:
 
 
 def is_write(sql: str) -> bool:
-    """Want an insert."""
-    return sql.startswith("insert")
+    """Want an insert of a transaction's."""
+    return sql.startswith("insert") and not is_lone_write(sql)
+
+
+def is_lone_write(sql: str) -> bool:
+    """Want an insert that commits by itself."""
+    return "/* alone */" in sql
 
 
 def is_begin(sql: str) -> bool:

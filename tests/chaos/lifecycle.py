@@ -8,7 +8,7 @@ from random import Random
 
 from broker.local.fleet_errors import UnknownEnvironment
 from tests.chaos.cut import Harm, Moment, is_commit
-from tests.chaos.fault import ALL, TRANSACTIONS, Fault
+from tests.chaos.fault import ALL, Fault
 from tests.chaos.hop import Hop, Link
 from tests.chaos.load import Event
 from tests.chaos.network import cuts
@@ -97,7 +97,7 @@ LIFECYCLE = (
     Fault(
         name="frozen between COMMIT and its answer",
         strike=cuts(is_commit, Moment.BEFORE, [_freezes], _of_clients, goes_on=True),
-        survives=TRANSACTIONS,
+        survives=ALL,
     ),
     Fault(name="environment frozen for good", strike=_frozen_for_good, gap_s=0.7, weight=0.3),
     Fault(name="environment killed", strike=_killed, gap_s=0.1),

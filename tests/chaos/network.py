@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from random import Random
 
-from tests.chaos.cut import Cut, Harm, Moment, is_begin, is_commit, is_write
+from tests.chaos.cut import Cut, Harm, Moment, is_begin, is_commit, is_lone_write, is_write
 from tests.chaos.fault import ALL, TRANSACTIONS, Fault
 from tests.chaos.hop import End, Hop, Link
 from tests.chaos.load import Event
@@ -151,12 +151,13 @@ NETWORK = (
     Fault(
         name="COMMIT lost on its way",
         strike=cuts(is_commit, Moment.BEFORE, BROKEN),
+        survives=ALL - TRANSACTIONS,
         resolves=TRANSACTIONS,
     ),
     Fault(
         name="COMMIT's answer lost",
         strike=cuts(is_commit, Moment.AFTER, BROKEN),
-        survives=TRANSACTIONS,
+        survives=ALL,
     ),
     Fault(
         name="silence after COMMIT",
@@ -173,23 +174,46 @@ NETWORK = (
     Fault(
         name="backend killed before COMMIT ran",
         strike=cuts(is_commit, Moment.BEFORE, [_kills_backend], _at_server, goes_on=True),
+        survives=ALL - TRANSACTIONS,
         resolves=TRANSACTIONS,
     ),
     Fault(
         name="backend killed after COMMIT ran",
         strike=cuts(is_commit, Moment.AFTER, [_kills_backend], _at_server, goes_on=True),
-        survives=TRANSACTIONS,
+        survives=ALL,
     ),
     Fault(
         name="BEGIN's flight lost",
         strike=cuts(is_begin, Moment.BEFORE, BROKEN),
+        survives=ALL - TRANSACTIONS,
         resolves=TRANSACTIONS,
     ),
     Fault(
         name="BEGIN's answer lost",
         strike=cuts(is_begin, Moment.AFTER, BROKEN),
+        survives=ALL - TRANSACTIONS,
         resolves=TRANSACTIONS,
     ),
-    Fault(name="write lost on its way", strike=cuts(is_write, Moment.BEFORE, BROKEN)),
-    Fault(name="write's answer lost", strike=cuts(is_write, Moment.AFTER, BROKEN)),
+    Fault(
+        name="transaction's write lost on its way",
+        strike=cuts(is_write, Moment.BEFORE, BROKEN),
+        survives=ALL - TRANSACTIONS,
+        resolves=TRANSACTIONS,
+    ),
+    Fault(
+        name="transaction's write's answer lost",
+        strike=cuts(is_write, Moment.AFTER, BROKEN),
+        survives=ALL - TRANSACTIONS,
+        resolves=TRANSACTIONS,
+    ),
+    Fault(
+        name="autocommit write lost on its way",
+        strike=cuts(is_lone_write, Moment.BEFORE, BROKEN),
+        survives=ALL - {"run"},
+    ),
+    Fault(
+        name="autocommit write's answer lost",
+        strike=cuts(is_lone_write, Moment.AFTER, BROKEN),
+        survives=ALL - {"run"},
+    ),
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.chaos import campaign
+from tests.chaos import campaign, inspection
 from tests.chaos.campaign import CALM, FAULTS, Campaign, Round
 from tests.chaos.inspection import Breach
 from tests.chaos.ledger import Wrong
@@ -17,6 +17,7 @@ SEED = 20_250
 INVOCATIONS = 18  # of each round
 numbers = itertools.count(500)  # no round may find the rows of another
 CLIENTS = {POOLED: 4, DIRECT: 2}
+ONE_EACH = sum(CLIENTS.values())
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +44,9 @@ def test_no_fault_makes_the_library_lose_double_hide_or_hang(world: World) -> No
 @pytest.mark.parametrize(
     ("broken", "fault", "breach"),
     [
-        ("replays", "write's answer lost", Wrong.DOUBLED),
+        ("replays", "autocommit write's answer lost", Wrong.DOUBLED),
         ("trusts", "COMMIT lost on its way", Wrong.LOST),
-        ("denies", "write's answer lost", Wrong.KEPT),
+        ("denies", "autocommit write's answer lost", Wrong.KEPT),
         ("mixes_up", CALM.name, Breach.FOREIGN),
         ("stays_open", CALM.name, Breach.OPEN),
         ("leaks", "stalled answers", Breach.LEAKED),
@@ -54,15 +55,20 @@ def test_no_fault_makes_the_library_lose_double_hide_or_hang(world: World) -> No
     ],
 )
 def test_a_library_that_breaks_a_promise_is_caught(
-    world: World, broken: str, fault: str, breach: Breach | Wrong
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    broken: str,
+    fault: str,
+    breach: Breach | Wrong,
 ) -> None:
+    monkeypatch.setattr(inspection, "SETTLES_WITHIN_S", 1.0)
     healthy = Campaign(world, SEED)
     world.deploy()
-    healthy.run(Round(next(numbers), (CALM,), INVOCATIONS))
+    healthy.run(Round(next(numbers), (CALM,), ONE_EACH))
     [meant] = [each for each in (CALM, *FAULTS) if each.name == fault]
     world.deploy(handler="broken.handler", BREAK=broken)
     try:
-        result = healthy.run(Round(next(numbers), (meant,), INVOCATIONS))
+        result = healthy.run(Round(next(numbers), (meant,), ONE_EACH))
     finally:
         world.deploy()
         world.fleet.retire_old()

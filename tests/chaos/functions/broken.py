@@ -40,7 +40,8 @@ def denies(token, step, hang_s):
 
 def mixes_up(token, step, hang_s):
     """Answer with a row of somebody else's."""
-    return ["another's"] if token.endswith("5.0") else ledger_run(token, step, hang_s)
+    ledger_run(token, step, hang_s)
+    return ["another's"]
 
 
 def stays_open(token, step, hang_s):
@@ -60,7 +61,7 @@ def leaks(token, step, hang_s):
 
 def overstays(token, step, hang_s):
     """Go on after the deadline."""
-    time.sleep(60 if token.endswith("00007.0") else 0)
+    time.sleep(60)
     return ledger_run(token, step, hang_s)
 
 

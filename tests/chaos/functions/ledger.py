@@ -12,6 +12,7 @@ WRITE = "insert into ledger (token) values (:token) returning token"
 SLOW_WRITE = """insert into ledger (token)
     select cast(:token as text) from (select pg_sleep(cast(:work_s as float8))) as work
     returning token"""
+LONE_WRITE = SLOW_WRITE.replace("ledger", "ledger /* alone */", 1)
 READ = "select cast(:token as text) from (select pg_sleep(cast(:work_s as float8))) as work"
 
 
@@ -68,7 +69,7 @@ def transaction(token, step, hang_s):
 
 
 def run(token, step, _hang_s):
-    return [db.run(SLOW_WRITE, token=f"{token}/1", work_s=step["work_s"]).scalar()]
+    return [db.run(LONE_WRITE, token=f"{token}/1", work_s=step["work_s"]).scalar()]
 
 
 def retry(token, step, _hang_s):
