@@ -16,8 +16,9 @@ SETTINGS = {"max_connections": "80", "wal_keep_size": "256MB"}
 class Cluster:
     """One writer at a time. Whoever asks `port()` is led to it, as by a name that moves."""
 
-    def __init__(self) -> None:
-        self.writer: Postgres = Postgres(SETTINGS)
+    def __init__(self, **settings: str) -> None:
+        self._settings = {**SETTINGS, **settings}
+        self.writer: Postgres = Postgres(self._settings)
         self._standby: Standby | None = None
         self._former: list[Postgres] = []
         self.moving = threading.Lock()
@@ -48,9 +49,11 @@ class Cluster:
         """Return the writer and the former ones that still run."""
         return [server for server in (self.writer, *self._former) if server.running]
 
-    def _add_standby(self) -> None:
+    def add_standby(self) -> None:
         """Add a standby which every COMMIT waits for from here on, so that none is lost."""
-        standby = Standby(self.writer, SETTINGS)
+        if self._standby is not None:
+            return
+        standby = Standby(self.writer, self._settings)
         try:
             standby.start()
         except BaseException:
@@ -64,16 +67,16 @@ class Cluster:
         )
 
     def switch_over(self) -> None:
-        """Promote a standby. The old writer stays, and refuses every new write (25006)."""
+        """Promote the standby, or one made now. The old writer stays, and is read-only (25006)."""
         with self.moving:
-            self._add_standby()
+            self.add_standby()
             self._alter_system("default_transaction_read_only", "on")
             self._promote()
 
     def fail_over(self) -> None:
-        """Promote a standby; the old writer has crashed."""
+        """Promote the standby, or one made now; the old writer has crashed."""
         with self.moving:
-            self._add_standby()
+            self.add_standby()
             self.writer.stop("immediate")
             self._promote()
 

@@ -68,6 +68,14 @@ def _resets_the_idle(world: World, rng: Random) -> int:
     return len(links)
 
 
+def _resets_the_fresh(world: World, rng: Random) -> int:
+    """Reset what was used a moment ago, and is therefore used again without a look."""
+    links = _clients_links(world)
+    for link in links:
+        link.hop.call(link.end, End.RESET)
+    return len(links)
+
+
 def _silences_the_idle(world: World, rng: Random) -> int:
     links = _clients_links(world)
     for link in links:
@@ -133,6 +141,12 @@ NETWORK = (
     Fault(
         name="connection reset while idle",
         strike=_resets_the_idle,
+        at_rest=True,
+        survives=ALL,
+    ),
+    Fault(
+        name="connection reset a moment after its use",
+        strike=_resets_the_fresh,
         at_rest=True,
         survives=ALL,
     ),

@@ -19,12 +19,13 @@ DATABASE, ROLE, PASSWORD = "ledgerdb", "app", "s3cret"
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    """Start a writer with a ledger."""
-    with Cluster() as started:
+    """Start a writer with a ledger, and a standby that hears of nothing before it commits."""
+    with Cluster(wal_writer_delay="10s") as started:
         started.writer.create_role(ROLE, PASSWORD)
         started.writer.create_database(DATABASE, owner=ROLE)
         started.writer.admin("create table ledger (token text)", database=DATABASE)
         started.writer.admin(f"grant insert, select on ledger to {ROLE}", database=DATABASE)
+        started.add_standby()
         yield started
 
 
