@@ -7,19 +7,19 @@ itself; nothing in apt's configuration or in its lists is changed.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from debian import Apt, SetupError, candidate, machine_apt, run, say, unpack
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".setup"
@@ -41,14 +41,6 @@ WANTED = (
 SYSTEM_PATH = ("/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/bin")
 
 
-class SetupError(Exception):
-    """Say for the user why one way of getting PgBouncer did not work, and what would help."""
-
-    def __init__(self, reason: str, remedy: str = "") -> None:
-        super().__init__(reason)
-        self.remedy = remedy
-
-
 @dataclass(frozen=True)
 class Found:
     """An acceptable pgbouncer: where it is, which version, and where it came from."""
@@ -56,34 +48,6 @@ class Found:
     binary: Path
     version: str
     origin: str
-
-
-def say(text: str) -> None:
-    """Tell the user what is happening."""
-    sys.stderr.write(f"  {text}\n")
-    sys.stderr.flush()
-
-
-def run(*command: str | Path, cwd: Path | None = None, ok: Sequence[int] = (0,)) -> str:
-    """Run a command with nothing on stdin; its output, or SetupError with the end of it."""
-    try:
-        done = subprocess.run(
-            [str(part) for part in command],
-            cwd=cwd,
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-    except OSError as error:
-        raise SetupError(f"{command[0]}: {error.strerror}") from error
-    if done.returncode not in ok:
-        tail = "\n    ".join(done.stdout.strip().splitlines()[-15:])
-        raise SetupError(f"{command[0]} failed ({done.returncode}):\n    {tail}")
-    return done.stdout
 
 
 # ---------------------------------------------------------------- which versions will do
@@ -173,83 +137,17 @@ def from_brew(_: Path) -> Found:
     return accept(Path(run("brew", "--prefix", "pgbouncer").strip()) / "bin" / "pgbouncer")
 
 
-@dataclass(frozen=True)
-class Apt:
-    """The machine's apt, with lists and a cache of our own: the system's stay as they are."""
-
-    state: Path
-    sources: Path | None = None
-
-    def __call__(self, tool: str, *arguments: str, cwd: Path | None = None) -> str:
-        """Run apt-get or apt-cache."""
-        for folder in ("lists/partial", "cache/archives/partial"):
-            (self.state / folder).mkdir(parents=True, exist_ok=True)
-        settings = {
-            "Dir::State::lists": f"{self.state}/lists",
-            "Dir::Cache": f"{self.state}/cache",
-            "Acquire::AllowInsecureRepositories": "false",
-            "APT::Get::AllowUnauthenticated": "false",
-            "DPkg::Lock::Timeout": "120",
-        }
-        if self.sources:
-            settings |= {
-                "Dir::Etc::sourcelist": str(self.sources),
-                "Dir::Etc::sourceparts": "-",
-            }
-        options = [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
-        return run(tool, "-q", *options, *arguments, cwd=cwd)
-
-    def install(self, packages: Sequence[str]) -> None:
-        """Install missing packages when we are root; SetupError with the command when not."""
-        if not packages:
-            return
-        if os.geteuid() != 0:
-            names = " ".join(packages)
-            raise SetupError(f"needs {names}", remedy=f"sudo apt-get install {names}")
-        say(f"installing {' '.join(packages)}")
-        self("apt-get", "install", "-y", "--no-install-recommends", *packages)
-
-
-@functools.cache
-def machine_apt(work: Path) -> Apt:
-    """Read the machine's own sources into fresh lists."""
-    if not shutil.which("apt-get"):
-        raise SetupError("no apt here")
-    apt = Apt(work / "apt")
-    try:
-        apt("apt-get", "update")
-    except SetupError as error:
-        say(f"apt could not read every source: {str(error).splitlines()[0]}")
-    return apt
-
-
 def from_apt(work: Path) -> Found:
     """Unpack the platform's package; installing it would start a service."""
     apt = machine_apt(work)
-    policy = apt("apt-cache", "policy", "pgbouncer")
-    match = re.search(r"Candidate: (\S+)", policy)
-    if not match or match[1] == "(none)":
-        raise SetupError("apt has no pgbouncer")
-    if not package_is_safe(match[1]):
-        raise SetupError(f"apt offers {match[1]}: too old")
-    say(f"fetching this platform's PgBouncer package {match[1]}")
-    folder = work / "package"
-    folder.mkdir()
-    apt("apt-get", "download", f"pgbouncer={match[1]}", cwd=folder)
-    package = next(folder.glob("*.deb"))
-    run("dpkg-deb", "-x", package, folder)
-    depends = run("dpkg-deb", "-f", package, "Depends")
-    libraries = re.findall(r"(?:^|, )(lib[a-z0-9.+-]+)", depends)
-    apt.install([name for name in libraries if not is_installed(name)])
-    binary = folder / "usr" / "sbin" / "pgbouncer"
+    version = candidate(apt, "pgbouncer")
+    if not package_is_safe(version):
+        raise SetupError(f"apt offers {version}: too old")
+    say(f"fetching this platform's PgBouncer package {version}")
+    unpack(apt, "pgbouncer", version, work / "package")
+    binary = work / "package" / "usr" / "sbin" / "pgbouncer"
     upstream_version(binary)
-    return Found(binary, match[1], "this platform's package")
-
-
-def is_installed(package: str) -> bool:
-    """Tell whether dpkg has the package configured."""
-    status = run("dpkg-query", "-W", "-f", "${db:Status-Status}", package, ok=(0, 1))
-    return status.strip() == "installed"
+    return Found(binary, version, "this platform's package")
 
 
 def from_debian_source(work: Path) -> Found:

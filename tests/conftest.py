@@ -3,6 +3,7 @@
 - `postgres`: one PostgreSQL for the whole run. Leave it as you found it: no settings changed with
   ALTER SYSTEM, no role or database of somebody else's touched. A test that stops, kills or
   configures a server makes its own: `with Postgres({"max_connections": "20"}) as server:`.
+- `postgres_tls`: the same, with TLS, and skipped where only the wheel's build is to be had.
 - `database`: a new role that owns a new, empty database in it.
 - `broker_to`: a function that makes a Broker on it, direct or through a pooler, with the settings
   given: `db = broker_to(pooler, max_sessions=2)`. It is closed with the test.
@@ -13,6 +14,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -22,8 +24,10 @@ import pg8000.native
 import pytest
 
 from broker import Broker, Settings
+from broker.local import binaries
 from broker.local.pgbouncer import PgBouncer
 from broker.local.postgres import Postgres
+from broker.local.process import ServerError
 from broker.settings import Flavour, Tls
 
 pytest_plugins = ["broker.testing"]
@@ -81,6 +85,19 @@ class Database:
 def postgres() -> Iterator[Postgres]:
     """Run one PostgreSQL for the whole session."""
     with Postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_tls() -> Iterator[Postgres]:
+    """Run one PostgreSQL that takes TLS alone; skip, saying why, where there is none to be had."""
+    try:
+        binaries.postgres_with_tls()
+    except ServerError as error:
+        if os.environ.get("CI"):  # a proof that is left out there is left out for good
+            raise
+        pytest.skip(str(error))
+    with Postgres(tls=True) as server:
         yield server
 
 

@@ -17,6 +17,7 @@ MODULES = {
     "measure": "broker.cli.measure",
     "plan": "broker.cli.plan",
     "render": "broker.cli.render",
+    "simulate": "broker.cli.simulate",
     "up": "broker.cli.up",
 }
 """Where each command is; loaded when it is asked for, since the demo's plots take a second."""

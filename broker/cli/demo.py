@@ -12,8 +12,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from broker.local.acts import ACTS, Act
+from broker.local.demo_plan import demo_plan
 from broker.local.report import write_report
-from broker.local.stack import MAX_CONNECTIONS, Stack
+from broker.local.stack import Stack
 
 BROKEN = 1
 
@@ -73,7 +74,7 @@ def play(progress: Progress) -> list[Act]:
 
 def show(acts: Sequence[Act], console: Console) -> None:
     """Print the table, an act a column, and below it what was broken."""
-    title = f"PostgreSQL with max_connections = {MAX_CONNECTIONS}"
+    title = f"PostgreSQL with max_connections = {demo_plan()['max_connections'].value}"
     table = Table(title=title, title_justify="left")
     table.add_column("")
     for act in acts:

@@ -19,9 +19,11 @@ DEFAULT = Hosting()
 @click.option("--port", type=int, default=DEFAULT.port, show_default=True)
 @click.option("--listen-port", type=int, default=DEFAULT.listen_port, show_default=True)
 @click.option("--process", type=int, default=1, show_default=True, help="Of the processes, which.")
+@click.option("--directory", default=DEFAULT.directory, show_default=True, help="PgBouncer's own.")
 @click.option("--server-ca", default=DEFAULT.server_ca, show_default=True, help="'off' is no TLS.")
 @click.option("--client-certificate", default=DEFAULT.client_certificate, show_default=True)
 @click.option("--client-key", default=DEFAULT.client_key, show_default=True)
+@click.option("--admin", help="Who may use the console over TCP; nobody if left out.")
 @click.option("--userlist", is_flag=True, help="Print userlist.txt's template instead.")
 def render(
     file: Path,
@@ -30,9 +32,11 @@ def render(
     port: int,
     listen_port: int,
     process: int,
+    directory: str,
     server_ca: str,
     client_certificate: str,
     client_key: str,
+    admin: str | None,
     userlist: bool,
 ) -> None:
     """Print pgbouncer.ini with the plan's numbers and the reasons for them.
@@ -45,9 +49,11 @@ def render(
         host=host,
         port=port,
         listen_port=listen_port,
+        directory=directory,
         server_ca=_unless_off(server_ca),
         client_certificate=_unless_off(client_certificate),
         client_key=_unless_off(client_key),
+        admin=admin,
     )
     try:
         plan = make_plan(read(file))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from broker.local.stack import DATABASE, Stack
+from broker.local.stack import Stack
 from broker.settings import Flavour
 
 
@@ -50,7 +50,7 @@ def up(*, directory: Path | None, env_file: Path | None, direct: bool) -> None:
         source = f". {shlex.quote(str(env_file.resolve()))} && " if env_file else ""
         command = Path(sys.argv[0]).resolve() if len(sys.argv[0]) > 2 else "broker"
         click.echo(
-            f"\nReady: database {DATABASE!r}, PgBouncer on port {stack.pgbouncer.port}, "
+            f"\nReady: database {stack.pair.database!r}, PgBouncer on port {stack.pgbouncer.port}, "
             f"PostgreSQL on port {stack.postgres.port}.\n"
             f"In another terminal: {source}{command} invoke app.handler --event '{{}}'\n"
             "Ctrl-C ends it.",

@@ -15,21 +15,12 @@ from typing import Any
 import broker.local.demo_functions
 from broker.local.fleet import Fleet, Function, Invocation
 from broker.local.gauge import Gauge, Sample
-from broker.local.stack import (
-    DATABASE,
-    MAX_CLIENT_CONN,
-    MAX_CONNECTIONS,
-    POOL_SIZE,
-    RESERVE_POOL_SIZE,
-    ROLE,
-    Stack,
-)
+from broker.local.stack import Stack
 from broker.local.storm import LEDGER, run_storm
 
 Say = Callable[[str, float], None]
 """Told what is happening, and which share of the act is done, from 0 to 1."""
 
-POOL_LIMIT = POOL_SIZE + RESERVE_POOL_SIZE
 PLAIN_ENVIRONMENTS = 300
 PLAIN_ROUNDS = 2
 STORM_REQUESTS_EACH = 10
@@ -108,17 +99,18 @@ def _percentile(values: list[float], percent: int) -> float:
 @contextmanager
 def _watched(stack: Stack) -> Iterator[Gauge]:
     """Begin with an empty ledger and no session of the role, and watch the sessions."""
-    stack.postgres.admin(LEDGER, database=DATABASE)
-    stack.postgres.admin("truncate ledger", database=DATABASE)
-    stack.postgres.admin(f"alter table ledger owner to {ROLE}", database=DATABASE)
+    database, role = stack.pair.database, stack.pair.user
+    stack.postgres.admin(LEDGER, database=database)
+    stack.postgres.admin("truncate ledger", database=database)
+    stack.postgres.admin(f"alter table ledger owner to {role}", database=database)
     sql = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where usename = :role"
-    stack.postgres.admin(sql, role=ROLE)
+    stack.postgres.admin(sql, role=role)
     with Gauge(stack.postgres) as gauge:
         yield gauge
 
 
 def without_a_broker(stack: Stack, say: Say) -> Act:
-    """300 environments with a plain pg8000 connection each, against max_connections = 100."""
+    """300 environments with a plain pg8000 connection each, against the plan's max_connections."""
     function = Function(
         name="plain",
         handler="plain.handler",
@@ -127,9 +119,9 @@ def without_a_broker(stack: Stack, say: Say) -> Act:
         environment={
             "PGHOST": stack.postgres.host,
             "PGPORT": str(stack.postgres.port),
-            "PGUSER": ROLE,
+            "PGUSER": stack.pair.user,
             "PGPASSWORD": stack.password,
-            "PGDATABASE": DATABASE,
+            "PGDATABASE": stack.pair.database,
         },
     )
     done: list[Invocation] = []
@@ -147,40 +139,41 @@ def without_a_broker(stack: Stack, say: Say) -> Act:
         done,
         gauge,
         found,
-        limit=MAX_CONNECTIONS,
+        limit=stack.plan.whole("max_connections"),
         must_answer=False,
     )
 
 
 def with_the_broker(stack: Stack, say: Say) -> Act:
-    """2,000 clients through PgBouncer in transaction mode: pool 25, reserve 5 after 3 s."""
-    total = MAX_CLIENT_CONN * STORM_REQUESTS_EACH
-    say(f"connecting {MAX_CLIENT_CONN:,} clients", 0.0)
+    """As many clients as the plan lets in, through its pool and its reserve."""
+    clients, limit = stack.plan.whole("max_client_conn"), stack.plan.whole("sessions_per_pool")
+    total = clients * STORM_REQUESTS_EACH
+    say(f"connecting {clients:,} clients", 0.0)
     with _watched(stack) as gauge:
         result = run_storm(
             stack.settings(),
-            clients=MAX_CLIENT_CONN,
+            clients=clients,
             requests_each=STORM_REQUESTS_EACH,
             progress=lambda answered: say(
-                f"{MAX_CLIENT_CONN:,} clients, {STORM_REQUESTS_EACH} writes each", answered / total
+                f"{clients:,} clients, {STORM_REQUESTS_EACH} writes each", answered / total
             ),
         )
         ledger = _ledger(stack)
     found = ledger.total()
-    broken = _broken(dict(result.failures), gauge.peak, POOL_LIMIT, result.answered, found)
+    broken = _broken(dict(result.failures), gauge.peak, limit, result.answered, found)
     if Counter(result.tokens) != ledger and not broken:
         broken.append(OTHER_ROWS)
     if result.foreign:
         broken.append(f"{result.foreign} answers were another client's row")
     return Act(
         name="With the broker",
-        clients=MAX_CLIENT_CONN,
+        clients=clients,
         requests=total,
         failures=dict(result.failures),
         latencies_ms=result.latencies_ms,
         samples=gauge.samples,
         peak_sessions=gauge.peak,
-        session_limit=POOL_LIMIT,
+        session_limit=limit,
         acknowledged=result.answered,
         found=found,
         broken=broken,
@@ -223,8 +216,10 @@ def as_lambda_runs_it(stack: Stack, say: Say) -> Act:
         fleet.retire_old("orders")
         replaced = sum("SessionsReplaced" in line for line in fleet.logs("orders"))
         found = _ledger(stack)
-    stack.pgbouncer.admin("set client_idle_timeout = 0")
-    act = _act("As Lambda runs it", generations, done, gauge, found, limit=POOL_LIMIT)
+    planned = stack.plan.whole("client_idle_timeout")
+    stack.pgbouncer.admin(f"set client_idle_timeout = {planned}")
+    limit = stack.plan.whole("sessions_per_pool")
+    act = _act("As Lambda runs it", generations, done, gauge, found, limit=limit)
     if not replaced:
         act.broken.append("no session was replaced after the freeze: it froze nothing")
     return act
@@ -239,7 +234,7 @@ def _burst(fleet: Fleet, name: str, count: int) -> Iterator[Invocation]:
 
 
 def _ledger(stack: Stack) -> Counter[str]:
-    rows = stack.postgres.admin("select token from ledger", database=DATABASE)
+    rows = stack.postgres.admin("select token from ledger", database=stack.pair.database)
     return Counter(str(row[0]) for row in rows)
 
 

@@ -28,6 +28,21 @@ def postgres_packages() -> tuple[Path, Path | None]:
     raise ServerError("PostgreSQL's binaries are not installed: run `make setup`")
 
 
+def postgres_with_tls() -> tuple[Path, Path]:
+    """Return the tree and the binaries' folder in it of a PostgreSQL that speaks TLS.
+
+    `make setup` puts a link to it beside this Python's binaries, or a file that says why not.
+    """
+    link = Path(sys.prefix) / "postgres-tls"
+    if not (link / "postgres").exists():
+        why = link.with_suffix(".missing")
+        reason = why.read_text().strip() if why.exists() else "run `make setup`"
+        raise ServerError(f"PostgreSQL with TLS is not here: {reason}")
+    folder = link.resolve()  # …/usr/lib/postgresql/17/bin; it finds …/usr/share from there
+    tree = folder.parents[3]
+    return tree, folder.relative_to(tree)
+
+
 def pgbouncer() -> Path:
     """Return PgBouncer: the one beside this Python first (`make setup` puts it there), then PATH's.
 

@@ -6,6 +6,7 @@ import contextlib
 import signal
 import ssl
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from secrets import token_urlsafe
 from types import TracebackType
@@ -14,6 +15,7 @@ from typing import Self
 import pg8000.native
 
 from broker.local import binaries, certificates
+from broker.local.pooler_files import Config, Ini, Planned, Sections, render_userlist
 from broker.local.process import (
     LOOPBACK,
     PortTaken,
@@ -22,40 +24,19 @@ from broker.local.process import (
     free_port,
     raise_file_limit,
 )
-
-Config = Mapping[str, Mapping[str, str]]
+from broker.pgbouncer import Hosting
 
 ADMIN = "broker_admin"
 PORT_TRIES = 5
 SPARE_FILES = 512  # server sessions, listeners and libevent's own
 
-# FACTS section 6 says why each of them is not PgBouncer's own default.
-DEFAULTS: Mapping[str, str] = {
-    "pool_mode": "transaction",
-    "auth_type": "scram-sha-256",
-    "max_client_conn": "2000",
-    "default_pool_size": "25",
-    "reserve_pool_size": "5",
-    "reserve_pool_timeout": "3",
-    "max_prepared_statements": "200",
-    "query_wait_timeout": "10",
-    "server_login_retry": "1",
-    "dns_max_ttl": "5",
-    "listen_backlog": "4096",
-    "tcp_keepidle": "60",
-    "ignore_startup_parameters": "extra_float_digits, options",
-    "log_connections": "0",
-    "log_disconnections": "0",
-    "unix_socket_dir": "",
-}
-
 
 class PgBouncer:
     """One pooler with a directory of its own; `with` starts it and leaves nothing behind.
 
-    `config` holds pgbouncer.ini's sections: [databases] is needed, [pgbouncer] goes over DEFAULTS,
-    others ([users], [peers]) are handed on. `users` are the names and plain passwords of
-    userlist.txt: clients log in with them, and so does PgBouncer at the server. With `tls`,
+    `config` is a plan's rendering (Planned), or pgbouncer.ini's sections: [databases] is needed,
+    [pgbouncer] goes over DEFAULTS, others ([users], [peers]) are handed on. `users` are the names
+    and passwords or SCRAM secrets of userlist.txt, of clients and for the server. With `tls`,
     clients must use TLS; the certificate, for 127.0.0.1 and localhost, verifies against `ca_file`.
     """
 
@@ -63,13 +44,13 @@ class PgBouncer:
 
     def __init__(
         self,
-        config: Config,
+        config: Config | Planned,
         users: Mapping[str, str],
         *,
         port: int | None = None,
         tls: bool = False,
     ) -> None:
-        self._config = config
+        self._config: Ini = _ini(config)
         self._users = dict(users)
         self._given_port = port
         self._port = port or free_port()
@@ -118,11 +99,17 @@ class PgBouncer:
         """The authority's certificate, with `tls=True` and once started."""
         return self._started().directory / "ca.pem"
 
+    @property
+    def ini_file(self) -> Path:
+        """The pgbouncer.ini that it runs, once started."""
+        return self._ini
+
     def start(self) -> None:
         """Start the pooler and wait until it accepts connections."""
         if self._server is None:
             self._server = ServerProcess("pgbouncer")
-        raise_file_limit(self._max_clients() + SPARE_FILES)
+            self._server.make_folder("1")  # the socket's, where the plan's rendering has it
+        raise_file_limit(self._config.max_clients + SPARE_FILES)
         binary = self._server.reachable(binaries.pgbouncer().resolve())
         for tries_left in reversed(range(1 if self._given_port else PORT_TRIES)):
             self._write_files(self._server)
@@ -151,9 +138,11 @@ class PgBouncer:
         if self._server is not None:
             self._server.kill()
 
-    def reload(self, config: Config | None = None, users: Mapping[str, str] | None = None) -> None:
+    def reload(
+        self, config: Config | Planned | None = None, users: Mapping[str, str] | None = None
+    ) -> None:
         """Take on another configuration or other users without dropping a client."""
-        self._config = config if config is not None else self._config
+        self._config = _ini(config) if config is not None else self._config
         self._users = dict(users) if users is not None else self._users
         self._write_files(self._started())
         self.admin("RELOAD")
@@ -209,57 +198,35 @@ class PgBouncer:
             raise ServerError("PgBouncer is not started")
         return self._server
 
-    def _max_clients(self) -> int:
-        return int({**DEFAULTS, **self._config.get("pgbouncer", {})}["max_client_conn"])
-
     def _write_files(self, server: ServerProcess) -> None:
-        userlist = server.write(
-            "userlist.txt", render_userlist({**self._users, ADMIN: self._admin_password})
-        )
-        fixed = {
-            "listen_addr": self.host,
-            "listen_port": str(self.port),
-            "auth_file": str(userlist),
-            "admin_users": ADMIN,
-            **self._tls_settings(server),
-        }
-        sections = {
-            **self._config,
-            "pgbouncer": {**DEFAULTS, **self._config.get("pgbouncer", {}), **fixed},
-        }
-        self._ini = server.write("pgbouncer.ini", render_ini(sections))
+        server.write("userlist.txt", render_userlist({**self._users, ADMIN: self._admin_password}))
+        self._ini = server.write("pgbouncer.ini", self._config.text(self._hosting(server)))
 
-    def _tls_settings(self, server: ServerProcess) -> dict[str, str]:
+    def _hosting(self, server: ServerProcess) -> Hosting:
+        hosting = Hosting(
+            listen_host=self.host,
+            listen_port=self.port,
+            directory=str(server.directory),
+            server_ca=None,
+            client_certificate=None,
+            client_key=None,
+            admin=ADMIN,
+        )
         pair = self._certificates
         if pair is None:
-            return {}
+            return hosting
         server.write("ca.pem", pair.ca)
-        return {
-            "client_tls_sslmode": "require",
-            "client_tls_cert_file": str(server.write("server.pem", pair.certificate)),
-            "client_tls_key_file": str(server.write("server.key", pair.key)),
-        }
+        return replace(
+            hosting,
+            client_certificate=str(server.write("server.crt", pair.certificate)),
+            client_key=str(server.write("server.key", pair.key)),
+        )
+
+
+def _ini(config: Config | Planned) -> Ini:
+    return config if isinstance(config, Planned) else Sections(config)
 
 
 def says_ready(log: str) -> bool:
     """Whether PgBouncer has logged that it listens; who answers on the port could be another."""
     return "process up: PgBouncer" in log
-
-
-def render_ini(sections: Config) -> str:
-    """Return pgbouncer.ini's text."""
-    return "\n".join(
-        "\n".join([f"[{name}]", *(f"{key} = {value}" for key, value in section.items()), ""])
-        for name, section in sections.items()
-    )
-
-
-def render_userlist(users: Mapping[str, str]) -> str:
-    """Return userlist.txt's text: quoted pairs, a quote inside doubled."""
-
-    def quoted(text: str) -> str:
-        if "\n" in text or "\0" in text:
-            raise ServerError("userlist.txt cannot hold a line break or a NUL")
-        return '"' + text.replace('"', '""') + '"'
-
-    return "".join(f"{quoted(name)} {quoted(password)}\n" for name, password in users.items())

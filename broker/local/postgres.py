@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import signal
+import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from secrets import token_urlsafe
 from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import quote
 
 import pg8000.native
 
-from broker.local import binaries
+from broker.local import certificates
+from broker.local.cluster import SUPERUSER, Cluster, prepare
 from broker.local.process import LOOPBACK, PortTaken, ServerError, ServerProcess, free_port
 
-SUPERUSER = "postgres"
 PORT_TRIES = 5
 CRASH_BOUND_S = 10.0  # how long the backends of a killed postmaster may take to notice
 
@@ -46,8 +46,9 @@ class Postgres:
     """One server with a data directory of its own; `with` starts it and leaves nothing behind.
 
     `settings` are postgresql.conf's, over DEFAULTS. A `directory` that is given is kept at the
-    end and used again. Everybody logs in over TCP with SCRAM. There is no TLS: the wheel's build
-    has none (PgBouncer(tls=True) does).
+    end and used again. Everybody logs in over TCP with SCRAM. With `tls` plaintext is refused, as
+    RDS does with rds.force_ssl; the certificate, for 127.0.0.1, localhost and `names`, verifies
+    against `ca_file`. The wheel's build has no TLS: that server is the platform's own package.
     """
 
     host = LOOPBACK
@@ -58,14 +59,16 @@ class Postgres:
         *,
         directory: Path | None = None,
         port: int | None = None,
+        tls: bool = False,
+        names: Sequence[str] = (),
     ) -> None:
+        self._certificates = certificates.issue(self.host, "localhost", *names) if tls else None
         self._settings = {**DEFAULTS, **(settings or {})}
         self._given_directory = directory
         self._given_port = port
         self._server: ServerProcess | None = None
-        self._bin = Path()
+        self._cluster: Cluster
         self._port = port or free_port()
-        self._password = ""
 
     def __enter__(self) -> Self:
         try:
@@ -102,11 +105,16 @@ class Postgres:
         """Whether the postmaster is there."""
         return self._server is not None and self._server.is_running()
 
+    @property
+    def ca_file(self) -> Path:
+        """The authority's certificate, with `tls=True` and once started."""
+        return self._running_server().directory / "ca.pem"
+
     def start(self) -> None:
         """Start the server, making its data directory the first time."""
         if self._server is None:
             self._server = ServerProcess("postgres", self._given_directory)
-            self._prepare(self._server)
+            self._cluster = prepare(self._server, self._certificates)
         bound = time.monotonic() + CRASH_BOUND_S
         tries = 1 if self._given_port else PORT_TRIES
         while True:
@@ -164,11 +172,15 @@ class Postgres:
             SUPERUSER,
             host=self.host,
             port=self.port,
-            password=self._password,
+            password=self._cluster.password,
             database=database,
             application_name="broker-local-admin",
-            ssl_context=False,
+            ssl_context=self.client_context() if self._certificates else False,
         )
+
+    def client_context(self) -> ssl.SSLContext:
+        """Return what a client verifies this server with, when it has TLS."""
+        return ssl.create_default_context(cafile=self.ca_file)
 
     def set_password(self, role: str, password: str) -> None:
         """Change a role's password."""
@@ -193,10 +205,14 @@ class Postgres:
             f"create role {role} login password {secret} "
             f"connection limit {connection_limit} {attributes}"
         )
-        for key, value in (settings or {}).items():
+        self.set_defaults(name, settings or {})
+
+    def set_defaults(self, role: str, settings: Mapping[str, str]) -> None:
+        """Change what a role's sessions start with."""
+        for key, value in settings.items():
             self.admin(
-                f"alter role {role} set {pg8000.native.identifier(key)} "
-                f"to {pg8000.native.literal(value)}"
+                f"alter role {pg8000.native.identifier(role)} "
+                f"set {pg8000.native.identifier(key)} to {pg8000.native.literal(value)}"
             )
 
     def create_database(self, name: str, owner: str = SUPERUSER) -> None:
@@ -209,7 +225,7 @@ class Postgres:
     def dsn(self, user: str | None = None, password: str = "", database: str = "postgres") -> str:
         """Return a postgresql:// address with the password in it; the superuser's by default."""
         if user is None:
-            user, password = SUPERUSER, self._password
+            user, password = SUPERUSER, self._cluster.password
         who = f"{quote(user, safe='')}:{quote(password, safe='')}"
         return f"postgresql://{who}@{self.host}:{self.port}/{quote(database, safe='')}"
 
@@ -226,32 +242,13 @@ class Postgres:
             raise ServerError("Postgres is not started")
         return self._server
 
-    def _prepare(self, server: ServerProcess) -> None:
-        package, libraries = binaries.postgres_packages()
-        if libraries:
-            server.reachable(libraries)
-        self._bin = server.reachable(package, binaries.BIN / "postgres") / binaries.BIN
-        password_file = server.directory / "superuser-password"
-        if (server.directory / "data" / "PG_VERSION").exists():
-            self._password = password_file.read_text().strip()
-        else:
-            self._password = token_urlsafe()
-            server.write(password_file.name, self._password + "\n")
-            server.run(
-                [
-                    *(self._bin / "initdb", "-D", server.directory / "data", "-U", SUPERUSER),
-                    *("-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"),
-                    *("-A", "scram-sha-256", "--pwfile", password_file),
-                ]
-            )
-
     def _launch(self, server: ServerProcess) -> None:
-        data = server.directory / "data"
-        settings = {**self._settings, **FIXED, "port": str(self.port)}
+        cluster = self._cluster
+        settings = {**self._settings, **cluster.settings, **FIXED, "port": str(self.port)}
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
         server.start(
-            [self._bin / "postgres", "-D", data, *options],
-            ready=lambda _: says_ready(data / "postmaster.pid", server.pid),
+            [cluster.binaries / "postgres", "-D", cluster.data, *options],
+            ready=lambda _: says_ready(cluster.data / "postmaster.pid", server.pid),
             stop_signal=STOP_SIGNALS["immediate"],
         )
 

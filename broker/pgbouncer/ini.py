@@ -14,25 +14,31 @@ from broker.plan.deployment import Flavour
 
 Line = tuple[str, str, str]  # key, value, why
 PLACEHOLDER = "the SCRAM secret or the password of {user}"
+USERLIST_HEAD = """\
+; A line a user. A SCRAM secret spares PgBouncer to derive it at each login. For who logs in at the
+; server too it must be the server's own (pg_authid.rolpassword); the plain password does as well.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Hosting:
     """Where the pooler runs: hosts, files and TLS, which the plan does not decide.
 
-    `server_ca` None turns TLS to the server off, `client_certificate` None TLS from clients.
+    The defaults are the image's. `directory` is PgBouncer's own: userlist.txt is there, and a
+    folder for each process' socket (1, 2, …). `server_ca` None turns TLS to the server off,
+    `client_certificate` None TLS from clients. `admin` is a user of the userlist who may use the
+    console over TCP; without one it answers on the socket alone, to PgBouncer's own account.
     """
 
     host: str = "db.internal"
     port: int = 5432
     listen_host: str = "*"
     listen_port: int = 6432
-    directory: str = "/etc/pgbouncer"
-    socket_directory: str = "/tmp/pgbouncer"  # noqa: S108  the image makes it, for this user alone
-    server_ca: str | None = "/etc/pgbouncer/rds-ca.pem"
-    client_certificate: str | None = "/etc/pgbouncer/server.crt"
-    client_key: str | None = "/etc/pgbouncer/server.key"
-    admin: str = "broker_admin"
+    directory: str = "/run/pgbouncer"
+    server_ca: str | None = "/opt/pgbouncer/rds-ca.pem"
+    client_certificate: str | None = "/run/pgbouncer/server.crt"
+    client_key: str | None = "/run/pgbouncer/server.key"
+    admin: str | None = None
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -46,6 +52,10 @@ class Hosting:
                 raise UsageError(f"{each.name}={value}: a port is between 1 and 65535")
         if (self.client_certificate is None) != (self.client_key is None):
             raise UsageError("client_certificate and client_key need each other: give both")
+
+    def sockets_of(self, process: int) -> str:
+        """Return the folder of a process' socket; it must exist, for PgBouncer's account alone."""
+        return f"{self.directory}/{process}"
 
 
 def render_ini(plan: Plan, hosting: Hosting | None = None, *, process: int = 1) -> str:
@@ -67,13 +77,13 @@ def render_ini(plan: Plan, hosting: Hosting | None = None, *, process: int = 1) 
 
 def render_userlist(plan: Plan, hosting: Hosting | None = None) -> str:
     """Return userlist.txt with a placeholder for each secret; it holds none itself."""
-    users = {pair.user for pair in plan.deployment.middle.pairs}
-    names = [*sorted(users), (hosting or Hosting()).admin]
-    head = (
-        "; A line a user. The SCRAM secret (pg_authid.rolpassword, where you may read it) spares\n"
-        "; PgBouncer to derive it at each login; the plain password does as well.\n"
+    middle, admin = plan.deployment.middle, (hosting or Hosting()).admin
+    users = {pair.user for pair in middle.pairs}
+    clients = {middle.client(pair) for pair in middle.pairs} - users
+    names = [*sorted(clients), *sorted(users), *([admin] if admin else [])]
+    return USERLIST_HEAD + "".join(
+        f'"{name}" "{PLACEHOLDER.format(user=name)}"\n' for name in names
     )
-    return head + "".join(f'"{name}" "{PLACEHOLDER.format(user=name)}"\n' for name in names)
 
 
 def _plain(text: str) -> bool:
@@ -86,13 +96,7 @@ def _lines(plan: Plan, hosting: Hosting, process: int) -> Iterator[str]:
     yield f"; At the worst moment {worst} of max_connections {limit}: {worst.how}."
     yield ""
     yield "[databases]"
-    for database in sorted({pair.database for pair in plan.deployment.middle.pairs}):
-        most = plan[f"max_db_connections.{database}"]
-        yield f"; max_db_connections: {most.how}"
-        yield (
-            f"{database} = host={hosting.host} port={hosting.port} dbname={database} "
-            f"max_db_connections={plan.whole(most.name)}"
-        )
+    yield from _databases(plan, hosting)
     yield ""
     yield "[users]"
     for user in sorted({pair.user for pair in plan.deployment.middle.pairs}):
@@ -104,8 +108,7 @@ def _lines(plan: Plan, hosting: Hosting, process: int) -> Iterator[str]:
         yield "[peers]"
         yield "; a cancel request that reaches another process finds its way"
         for number in range(1, plan.deployment.middle.processes + 1):
-            directory = f"{hosting.socket_directory}-{number}"
-            yield f"{number} = host={directory} port={hosting.listen_port}"
+            yield f"{number} = host={hosting.sockets_of(number)} port={hosting.listen_port}"
         yield ""
     yield "[pgbouncer]"
     for key, value, why in [
@@ -116,6 +119,21 @@ def _lines(plan: Plan, hosting: Hosting, process: int) -> Iterator[str]:
     ]:
         yield f"; {why}"
         yield f"{key} = {value}"
+
+
+def _databases(plan: Plan, hosting: Hosting) -> Iterator[str]:
+    middle = plan.deployment.middle
+    for pair in sorted({pair.database: pair for pair in middle.pairs}.values()):
+        most = plan[f"max_db_connections.{pair.database}"]
+        role = ""
+        if middle.has_client_names:
+            yield f"; user: clients log in here as {middle.client(pair)}, unknown to the server"
+            role = f"user={pair.user} "
+        yield f"; max_db_connections: {most.how}"
+        yield (
+            f"{pair.database} = host={hosting.host} port={hosting.port} dbname={pair.database} "
+            f"{role}max_db_connections={plan.whole(most.name)}"
+        )
 
 
 def _planned(plan: Plan) -> Iterator[Line]:
@@ -151,7 +169,11 @@ def _hosted(hosting: Hosting) -> Iterator[Line]:
     yield "listen_addr", hosting.listen_host, "the task's own security group decides who may"
     yield "listen_port", str(hosting.listen_port), "where the load balancer looks"
     yield "auth_file", f"{hosting.directory}/userlist.txt", "made at the start, from the secrets"
-    yield "admin_users", hosting.admin, "the console of the exporter and of people"
+    if hosting.admin is None:
+        yield "admin_users", "", "the console answers on the socket alone, to this account alone"
+    else:
+        yield "admin_users", hosting.admin, "as given: who may use the console over TCP"
+    yield "unix_socket_mode", "0700", "for this account alone"
     if hosting.server_ca is None:
         yield "server_tls_sslmode", "disable", "as given: the server is on a network of its own"
     else:
@@ -166,9 +188,7 @@ def _hosted(hosting: Hosting) -> Iterator[Line]:
 
 
 def _of_the_process(plan: Plan, hosting: Hosting, process: int) -> Iterator[Line]:
-    if plan.deployment.middle.processes == 1:
-        yield "unix_socket_dir", "", "nobody else is in the task"
-        return
-    yield "so_reuseport", "1", "the processes share the port; every limit here is for one"
-    yield "peer_id", str(process), "which of the processes this is"
-    yield "unix_socket_dir", f"{hosting.socket_directory}-{process}", "its own, for its peers"
+    if plan.deployment.middle.processes > 1:
+        yield "so_reuseport", "1", "the processes share the port; every limit here is for one"
+        yield "peer_id", str(process), "which of the processes this is"
+    yield "unix_socket_dir", hosting.sockets_of(process), "its own: health check, console, peers"

@@ -49,6 +49,7 @@ class Database:
     memory_per_connection_bytes: int = CONNECTION_BYTES
     burstable: bool = False
     acu: float | None = None
+    min_acu: float | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -60,6 +61,11 @@ class Pair:
 
     def __str__(self) -> str:
         return f"{self.database}/{self.user}"
+
+    @property
+    def client(self) -> str:
+        """The name to log in with at the pooler, where Middle.client says so; no server has it."""
+        return f"{self.user}_client"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,19 @@ class Middle:
     task_memory_bytes: int = 2**30
     wait_s: float = 0.1
     wait_chance: float = 0.01
+
+    @property
+    def has_client_names(self) -> bool:
+        """Whether clients log in at the pooler with a name, and a secret, of their own.
+
+        The pooler then logs in at the server as the pair's user, whoever the client is. With two
+        users it would let each client in as the other's, so there the names go through as they are.
+        """
+        return len({pair.user for pair in self.pairs}) == 1
+
+    def client(self, pair: Pair) -> str:
+        """Return the name that this pair's clients log in with at the pooler."""
+        return pair.client if self.has_client_names else pair.user
 
 
 @dataclass(frozen=True, slots=True)

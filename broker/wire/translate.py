@@ -24,6 +24,8 @@ Fields = Mapping[str, str]
 _POOLER_IS_FULL = ("no more connections allowed", "query_wait_timeout")
 _POOLER_HAS_NO_SERVER = ("server login has been failing", "server DNS lookup failed")
 _POOLER_GAVE_UP_IDLE = ("client_idle_timeout",)
+# It drains: said to a client that waits for a server, or would have to (objects.c, pause_client).
+_POOLER_DRAINS = ("server shutting down",)
 _POOLER_REFUSED_LOGIN = (
     "SASL authentication failed",
     "password authentication failed",
@@ -72,7 +74,8 @@ def session_ended(fields: Fields) -> ConnectionLost:
 def _nothing_ran(fields: Fields) -> bool:
     """Tell whether a session that ended with this error surely ran nothing of the last flight."""
     return fields.get("C") in _ENDED_WHILE_IDLE or _pooler_says(
-        fields, (*_POOLER_IS_FULL, *_POOLER_HAS_NO_SERVER, *_POOLER_GAVE_UP_IDLE)
+        fields,
+        (*_POOLER_IS_FULL, *_POOLER_HAS_NO_SERVER, *_POOLER_GAVE_UP_IDLE, *_POOLER_DRAINS),
     )
 
 
@@ -85,7 +88,9 @@ def connect_error(fields: Fields) -> BrokerError:
     sqlstate, message = fields.get("C", ""), fields.get("M", "no message")
     if sqlstate == TOO_MANY_CONNECTIONS or _pooler_says(fields, _POOLER_IS_FULL):
         return TooManyConnections(message, sqlstate=sqlstate)
-    if sqlstate in _STARTING_OR_STOPPING or _pooler_says(fields, _POOLER_HAS_NO_SERVER):
+    if sqlstate in _STARTING_OR_STOPPING or _pooler_says(
+        fields, (*_POOLER_HAS_NO_SERVER, *_POOLER_DRAINS)
+    ):
         return ServerUnavailable(message, sqlstate=sqlstate)
     if sqlstate in _AUTHENTICATION or _pooler_says(fields, _POOLER_REFUSED_LOGIN):
         advice = AuthenticationFailed().args[0]

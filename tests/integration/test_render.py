@@ -6,14 +6,14 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pg8000.native
 import pytest
 
 from broker import Settings
 from broker.local import binaries, certificates
-from broker.local.pgbouncer import render_userlist, says_ready
+from broker.local.pgbouncer import says_ready
+from broker.local.pooler_files import render_userlist
 from broker.local.postgres import Postgres
 from broker.local.process import LOOPBACK, ServerProcess, free_port, raise_file_limit
 from broker.local.storm import LEDGER, run_storm
@@ -48,11 +48,16 @@ def planned(
 
 
 class Rendered:
-    """One PgBouncer process that runs what `render_ini` wrote, byte for byte."""
+    """PgBouncer processes that run what `render_ini` wrote, byte for byte.
+
+    `home` is the directory that they share, as the processes of a task do.
+    """
 
     def __init__(self, database: Database, running: ExitStack) -> None:
         self.database = database
         self._running = running
+        self.home = ServerProcess("home")
+        running.callback(self.home.close)
 
     def start(
         self, plan: Plan, *, process: int = 1, hosting: Hosting | None = None, tls: bool = False
@@ -64,31 +69,29 @@ class Rendered:
         certificate = key = None
         if tls:
             pair = certificates.issue(LOOPBACK, "localhost")
-            certificate = str(server.write("server.crt", pair.certificate))
-            key = str(server.write("server.key", pair.key))
+            certificate = str(self.home.write("server.crt", pair.certificate))
+            key = str(self.home.write("server.key", pair.key))
         given = replace(
             given,
             host=LOOPBACK,
             port=self.database.server.port,
             listen_host=LOOPBACK,
-            directory=str(server.directory),
+            directory=str(self.home.directory),
             server_ca=None,
             client_certificate=certificate,
             client_key=key,
+            admin="broker_admin",
         )
-        users = {self.database.user: self.database.password, given.admin: "console"}
-        server.write("userlist.txt", render_userlist(users))
+        middle = plan.deployment.middle
+        names = {self.database.user, *(middle.client(pair) for pair in middle.pairs)}
+        users = dict.fromkeys(names, self.database.password)
+        self.home.write("userlist.txt", render_userlist({**users, "broker_admin": "console"}))
+        self.home.make_folder(str(process))
         ini = server.write("pgbouncer.ini", render_ini(plan, given, process=process))
         raise_file_limit(plan.whole("nofile"))
         server.start([binary, ini], ready=says_ready, stop_signal=signal.SIGQUIT)
         self._running.callback(server.stop, signal.SIGQUIT)
         return server, given.listen_port
-
-    def directory(self) -> Path:
-        """Return a directory that PgBouncer's account reaches, gone with the test."""
-        server = ServerProcess("sockets")
-        self._running.callback(server.close)
-        return server.directory
 
     def connect(self, port: int, database: str | None = None) -> pg8000.native.Connection:
         if database:
@@ -143,13 +146,15 @@ def test_pgbouncer_takes_it_without_a_warning_and_has_every_number(
 def test_the_userlist_template_is_one_that_pgbouncer_reads(rendered: Rendered) -> None:
     plan = planned(rendered.database)
     server, port = rendered.start(plan)
-    template = render_template(plan)
+    database = rendered.database
+    template = render_template(plan, Hosting(admin="broker_admin"))
     filled = template.replace("the SCRAM secret or the password of broker_admin", "console")
-    filled = filled.replace(
-        f"the SCRAM secret or the password of {rendered.database.user}",
-        rendered.database.password.replace('"', '""'),
-    )
-    server.write("userlist.txt", filled)
+    for name in (f"{database.user}_client", database.user):
+        placeholder = f'"the SCRAM secret or the password of {name}"'
+        assert placeholder in filled
+        password = database.password.replace('"', '""')
+        filled = filled.replace(placeholder, f'"{password}"')
+    rendered.home.write("userlist.txt", filled)
     server.signal(signal.SIGHUP)
     with rendered.connect(port) as client:
         assert client.run("select 2") == [[2]]
@@ -158,14 +163,8 @@ def test_the_userlist_template_is_one_that_pgbouncer_reads(rendered: Rendered) -
 
 def test_two_processes_share_the_port_and_divide_the_pool(rendered: Rendered) -> None:
     plan = planned(rendered.database, processes=2)
-    sockets = rendered.directory()
-    hosting = Hosting(listen_port=free_port(), socket_directory=str(sockets / "socket"))
-    made = []
-    for process in (1, 2):
-        directory = sockets / f"socket-{process}"
-        directory.mkdir()
-        directory.chmod(0o777)  # PgBouncer runs as another account where we are root
-        made.append(rendered.start(plan, process=process, hosting=hosting)[0])
+    hosting = Hosting(listen_port=free_port())
+    made = [rendered.start(plan, process=process, hosting=hosting)[0] for process in (1, 2)]
     assert [warnings_in(server) for server in made] == [[], []]
     assert plan.whole("default_pool_size") == 12
     with rendered.connect(hosting.listen_port) as client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 import tempfile
 from pathlib import Path
 
@@ -164,3 +165,19 @@ def test_a_taken_port_that_was_not_asked_for_is_replaced(
     with Postgres() as server:
         assert server.port != postgres.port
         assert server.admin("select 1") == [[1]]
+
+
+def test_with_tls_plaintext_is_refused_and_the_certificate_verifies(
+    postgres_tls: Postgres,
+) -> None:
+    server = postgres_tls
+    assert server.admin("select ssl from pg_stat_ssl where pid = pg_backend_pid()") == [[True]]
+    with pytest.raises(pg8000.native.DatabaseError, match="no encryption"):
+        pg8000.native.Connection(
+            "postgres", host=server.host, port=server.port, password="x", ssl_context=False
+        )
+    with pytest.raises(ssl.SSLCertVerificationError):
+        pg8000.native.Connection(
+            "postgres", host=server.host, port=server.port, password="x",
+            ssl_context=ssl.create_default_context(),
+        )  # fmt: skip

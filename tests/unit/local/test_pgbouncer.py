@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from broker.local.pgbouncer import render_ini, render_userlist
+from broker.local.pooler_files import render_sections, render_userlist
 from broker.local.process import ServerError
 
 
 def test_an_ini_has_every_section_in_order() -> None:
-    text = render_ini({"databases": {"app": "host=h port=1"}, "pgbouncer": {"a": "1", "b": ""}})
+    text = render_sections(
+        {"databases": {"app": "host=h port=1"}, "pgbouncer": {"a": "1", "b": ""}}
+    )
     assert text == "[databases]\napp = host=h port=1\n\n[pgbouncer]\na = 1\nb = \n"
 
 

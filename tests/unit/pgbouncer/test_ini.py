@@ -86,8 +86,44 @@ def test_another_flavour_or_process_has_no_file() -> None:
         render_ini(plan_with(), process=2)
 
 
-def test_the_userlist_names_each_user_once_and_the_console() -> None:
-    names = [
-        line.split('"')[1] for line in render_userlist(plan_with()).splitlines() if '"' in line
-    ]
-    assert names == ["jobs", "web", "broker_admin"]
+def names_in(userlist: str) -> list[str]:
+    return [line.split('"')[1] for line in userlist.splitlines() if '"' in line]
+
+
+def test_the_userlist_names_each_user_once_and_the_console_if_it_has_one() -> None:
+    assert names_in(render_userlist(plan_with())) == ["jobs", "web"]
+    hosting = Hosting(admin="broker_admin")
+    assert names_in(render_userlist(plan_with(), hosting)) == ["jobs", "web", "broker_admin"]
+
+
+ONE_USER = """
+[database]
+max_connections = 200
+[broker]
+pairs = ["shop/web", "audit/web"]
+"""
+
+
+def test_clients_of_one_user_have_a_name_that_the_server_does_not_know() -> None:
+    plan = make_plan(parse(ONE_USER))
+    ini = read(render_ini(plan))
+    assert " user=web " in ini["databases"]["shop"]
+    assert " user=web " in ini["databases"]["audit"]
+    assert list(ini["users"]) == ["web"]
+    assert names_in(render_userlist(plan)) == ["web_client", "web"]
+
+
+def test_clients_of_several_users_keep_their_names_so_that_none_gets_the_role_of_another() -> None:
+    plan, ini = plan_with(), read(render_ini(plan_with()))
+    assert all("user=" not in line for line in ini["databases"].values())
+    middle = plan.deployment.middle
+    assert {middle.client(pair) for pair in middle.pairs} == {"web", "jobs"}
+
+
+def test_the_console_answers_on_the_socket_alone_unless_an_admin_is_given() -> None:
+    ini = read(render_ini(plan_with()))["pgbouncer"]
+    assert ini["admin_users"] == ""
+    assert ini["unix_socket_dir"] == "/run/pgbouncer/1"
+    assert ini["unix_socket_mode"] == "0700"
+    ini = read(render_ini(plan_with(), Hosting(admin="ops")))["pgbouncer"]
+    assert ini["admin_users"] == "ops"

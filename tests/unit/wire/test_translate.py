@@ -71,6 +71,7 @@ def test_a_refusal_shows_detail_and_hint_and_keeps_all_the_fields():
         ("28P01", "password authentication failed", AuthenticationFailed),
         ("28000", "no pg_hba.conf entry", AuthenticationFailed),
         ("3D000", 'database "x" does not exist', ConnectError),
+        ("08P01", "server shutting down", ServerUnavailable),
         ("08P01", "unsupported frontend protocol", ConnectError),
     ],
 )
@@ -90,6 +91,7 @@ def test_a_refused_connection_is_the_error_of_what_can_be_done_about_it(sqlstate
         ("57P05", "idle-session timeout", False),
         ("25P03", "idle-in-transaction timeout", False),
         ("08P01", "query_wait_timeout", False),
+        ("08P01", "server shutting down", False),
         ("08P01", "server conn crashed?", True),
         ("XX000", "internal error", True),
     ],
