@@ -9,7 +9,7 @@ MOVED := $(if $(filter-out $(ROOT),$(shell cat .venv/root 2>/dev/null)),moved)
 CDK := PATH="$(ROOT)/.venv/bin:$$PATH" CDK_DISABLE_CLI_TELEMETRY=true node_modules/.bin/cdk
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test deploy-test check synth deploy destroy node bench lock clean FORCE
+.PHONY: help setup demo up test deploy-test check chaos synth deploy destroy node bench lock clean FORCE
 .NOTPARALLEL:
 # A setup step that fails must not look done.
 .DELETE_ON_ERROR:
@@ -43,6 +43,9 @@ check: setup ## ruff, mypy and the import contracts
 	@$(PYTHON_IN_VENV) -m mypy scripts
 	@echo '==> lint-imports'
 	@.venv/bin/lint-imports
+
+chaos: setup ## run 10,000 invocations under every fault, and report what came of each (SEED=… for the same again)
+	@$(PYTHON_IN_VENV) -m tests.chaos $(if $(SEED),--seed $(SEED)) </dev/null
 
 synth: node ## write the CloudFormation template of broker.toml to cdk.out/
 	@$(CDK) synth --quiet
