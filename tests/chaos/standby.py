@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from broker.local import binaries
-from broker.local.postgres import FIXED, STOP_SIGNALS, SUPERUSER, Postgres
+from broker.local.cluster import SUPERUSER, Cluster
+from broker.local.postgres import FIXED, STOP_SIGNALS, Postgres
 from broker.local.process import ServerProcess
 
 
@@ -16,28 +17,23 @@ class Standby(Postgres):
         super().__init__(settings)
         self._writer = writer
 
-    def _prepare(self, server: ServerProcess) -> None:
-        package, libraries = binaries.postgres_packages()
-        if libraries:
-            server.reachable(libraries)
-        self._bin = server.reachable(package, binaries.BIN / "postgres") / binaries.BIN
-        self._password = self._writer._password
-        server.write("superuser-password", self._password + "\n")
-        writer = self._writer
+    def _prepare(self, server: ServerProcess) -> Cluster:
+        writer, cluster = self._writer, self._writer._cluster
         passfile = server.write(
-            "pgpass", f"{writer.host}:{writer.port}:*:{SUPERUSER}:{self._password}\n"
+            "pgpass", f"{writer.host}:{writer.port}:*:{SUPERUSER}:{cluster.password}\n"
         )
         conninfo = f"host={writer.host} port={writer.port} user={SUPERUSER} passfile={passfile}"
         data = server.directory / "data"
         server.run(
             [
-                *(self._bin / "pg_basebackup", "-D", data, "-d", conninfo),
+                *(cluster.binaries / "pg_basebackup", "-D", data, "-d", conninfo),
                 *("--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf", "--no-sync"),
             ]
         )
         # The copy has the writer's own: with nobody to wait for, a promoted standby would hang.
         with (data / "postgresql.auto.conf").open("a") as auto:
             auto.write("synchronous_standby_names = ''\ndefault_transaction_read_only = off\n")
+        return replace(cluster, data=data)
 
     def _launch(self, server: ServerProcess) -> None:
         data = server.directory / "data"
@@ -56,7 +52,7 @@ class Standby(Postgres):
             )
 
         server.start(
-            [self._bin / "postgres", "-D", data, *options],
+            [self._cluster.binaries / "postgres", "-D", data, *options],
             ready=ready,
             stop_signal=STOP_SIGNALS["immediate"],
         )
