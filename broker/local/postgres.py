@@ -114,7 +114,7 @@ class Postgres:
         """Start the server, making its data directory the first time."""
         if self._server is None:
             self._server = ServerProcess("postgres", self._given_directory)
-            self._cluster = self._prepare(self._server)
+            self._cluster = prepare(self._server, self._certificates)
         bound = time.monotonic() + CRASH_BOUND_S
         tries = 1 if self._given_port else PORT_TRIES
         while True:
@@ -131,9 +131,6 @@ class Postgres:
                 if not orphans or time.monotonic() > bound:
                     raise
                 time.sleep(0.1)
-
-    def _prepare(self, server: ServerProcess) -> Cluster:
-        return prepare(server, self._certificates)
 
     def stop(self, mode: StopMode = "fast") -> None:
         """Stop the server as pg_ctl does; the data stays for the next start()."""
