@@ -55,7 +55,7 @@ class Access(Enum):
     NO_DATABASE = "the server has no database of this name"
     NOT_ALLOWED = "the role may not connect to this database"
     NOT_POSTGRESQL = "what answered does not speak PostgreSQL's protocol"
-    HUNG_UP = "the other side hung up while the session was being opened"
+    HUNG_UP = "the other side hung up meanwhile, as what is no PostgreSQL does"
     OTHER = "the server refused for a reason of its own"
 
 
@@ -118,7 +118,10 @@ def _network(error: BrokerError) -> Access:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield the error and its causes; one that is its own cause, once."""
     each: BaseException | None = error
-    while each is not None:
+    seen: set[int] = set()
+    while each is not None and id(each) not in seen:
         yield each
+        seen.add(id(each))
         each = each.__cause__

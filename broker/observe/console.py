@@ -41,7 +41,7 @@ def look(db: Broker) -> Pooler:
         pools=tuple(tables.pool(row) for row in theirs),
         server_pids=frozenset(int(row["remote_pid"]) for row in servers if row["remote_pid"]),
         max_client_connections=int(config["max_client_conn"]),
-        clients=sum(int(row["cl_active"]) + int(row["cl_waiting"]) for row in pools),
+        clients=sum(int(row["cl_active"]) + int(row["cl_waiting"]) for row in theirs),
         max_by_database=_limits(tables.databases, "max_connections"),
         max_by_user=_limits(tables.users, "max_user_connections"),
     )

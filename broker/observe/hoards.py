@@ -61,7 +61,7 @@ def pools(looked: Looked) -> Iterator[Finding]:
     sessions = sum(map(len, held.values()))
     yield Finding(
         Kind.POOLS,
-        f"{count(len(held), 'instance')} hold {count(sessions, 'session')}, {idle} of them idle: "
+        f"{count(sessions, 'session')} of {count(len(held), 'instance')}, {idle} of them idle: "
         f"pools of {limits.pool_most} would free {freed}, of {limits.pool_least} {least}.",
         shown([_held(where, found, looked) for where, found in held.items()]),
         POOLS_REMEDY,

@@ -65,13 +65,19 @@ def bypassed(looked: Looked) -> Iterator[Finding]:
 
 
 def no_login(looked: Looked) -> Iterator[Finding]:
-    """Yield each pool with clients that wait, and not one server session."""
-    for pool in _waiting(looked):
-        if pool.servers == pool.servers_logging_in:
+    """Yield each pool with clients that wait, and no server session that they could get.
+
+    In two looks, since the first client of a pool waits for a moment. A client that waits for its
+    pool's first session has no maxwait.
+    """
+    before = looked.before.pooler if looked.before else None
+    stuck = {str(pool) for pool in before.pools if _has_no_server(pool)} if before else set()
+    for pool in looked.now.pooler.pools if looked.now.pooler else ():
+        if str(pool) in stuck and _has_no_server(pool):
             yield Finding(
                 Kind.POOLER_LOGIN,
-                f"{pool}: {count(pool.clients_waiting, 'client')} wait, the longest for "
-                f"{age(pool.longest_wait_s)}, and PgBouncer has no server session for them.",
+                f"{pool}: {count(pool.clients_waiting, 'client')} waiting, and PgBouncer has no "
+                "server session for them.",
                 (f"{count(pool.servers_logging_in, 'login')} under way at this moment",),
                 LOGIN_REMEDY,
                 (),
@@ -79,13 +85,19 @@ def no_login(looked: Looked) -> Iterator[Finding]:
             )
 
 
+def _has_no_server(pool: Pool) -> bool:
+    return bool(pool.clients_waiting) and pool.servers == pool.servers_logging_in
+
+
 def small(looked: Looked) -> Iterator[Finding]:
-    """Yield each pool whose server sessions are all at work while clients wait."""
-    for pool in _waiting(looked):
-        if pool.servers > pool.servers_logging_in:
+    """Yield each pool whose clients wait for a server session that others have."""
+    for pool in looked.now.pooler.pools if looked.now.pooler else ():
+        if not pool.clients_waiting or _has_no_server(pool):
+            continue
+        if pool.longest_wait_s >= looked.thresholds.pooler_wait_s:
             yield Finding(
                 Kind.POOL_TOO_SMALL,
-                f"{pool}: {count(pool.clients_waiting, 'client')} wait, the longest for "
+                f"{pool}: {count(pool.clients_waiting, 'client')} waiting, the longest for "
                 f"{age(pool.longest_wait_s)}, for one of {count(pool.servers, 'server session')}.",
                 (
                     f"{pool.servers_active} active, {pool.servers_idle} idle, pool_size "
@@ -131,16 +143,6 @@ def limits(looked: Looked) -> Iterator[Finding]:
         LIMITS_REMEDY,
         _smaller(pooler, looked.now),
     )
-
-
-def _waiting(looked: Looked) -> list[Pool]:
-    pooler = looked.now.pooler
-    patience_s = looked.thresholds.pooler_wait_s
-    return [
-        pool
-        for pool in (pooler.pools if pooler else ())
-        if pool.clients_waiting and pool.longest_wait_s >= patience_s
-    ]
 
 
 def _excesses(pooler: Pooler, now: Snapshot) -> Iterator[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from broker.errors import BrokerError
 from broker.observe.access import Access, classify, server_fields
 from broker.observe.finding import Finding, Kind, identifier
+from broker.observe.pooler import Pooler
+from broker.observe.words import count
 from broker.settings import Settings
 
 _RESERVED = (
@@ -27,7 +29,8 @@ _REMEDIES = {
     Access.REFUSED: "This is ECONNREFUSED, not 53300: nothing is full. Check host and port, that "
     "the server runs and listens on that address, and the security groups.",
     Access.TIMED_OUT: "Check the security groups, the route to the subnet, and that the host is "
-    "up. A full server answers at once; this one does not answer at all.",
+    "up. A full server answers at once. A PgBouncer that cannot reach its server is silent as "
+    "well, for server_login_retry: ask its console with --pgbouncer.",
     Access.UNREACHABLE: "Check the route to the subnet: a VPN or peering is down, or missing.",
     Access.UNRESOLVED: "Check the spelling, and that this machine asks the DNS that knows the "
     "name: a private endpoint is known inside of its VPC alone.",
@@ -40,12 +43,12 @@ _REMEDIES = {
     Access.NOT_ALLOWED: "Have it granted, or name a database that the role may connect to.",
     Access.NOT_POSTGRESQL: "Check the port: this is something else.",
     Access.HUNG_UP: "A load balancer without a healthy target does this, and so does a server "
-    "that dies. Check the targets' health and the server's log.",
+    "that dies. Check the port, the targets' health and the server's log.",
     Access.OTHER: "The server's log says more.",
 }
 
 
-def refused(error: BrokerError, settings: Settings) -> Finding:
+def refused(error: BrokerError, settings: Settings, pooler: Pooler | None = None) -> Finding:
     """Return the finding that a session could not be opened, or ended before it told anything."""
     access = classify(error)
     fields = server_fields(error)
@@ -55,6 +58,12 @@ def refused(error: BrokerError, settings: Settings) -> Finding:
     evidence = [f"it said: {said} [SQLSTATE {sqlstate}]" if said else f"what was seen: {error}"]
     if access in (Access.FULL, Access.RESERVED, Access.ROLE_FULL, Access.DATABASE_FULL):
         evidence.append(f"tried for {settings.timeout_s:g} s: no place came free for long enough")
+    if pooler is not None:
+        held, waiting = len(pooler.server_pids), sum(p.clients_waiting for p in pooler.pools)
+        evidence.append(
+            f"PgBouncer holds {count(held, 'session')} of the {pooler.may_open} that it may, and "
+            f"has {count(pooler.clients, 'client')}, {waiting} of them waiting"
+        )
     return Finding(
         Kind.REFUSED,
         f"{where} did not let {settings.user} in on {settings.database}: {access.value}.",

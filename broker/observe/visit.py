@@ -28,7 +28,6 @@ class Visit:
     findings: list[Finding]
     unseen: list[str]
     now: Snapshot | None = None
-    pooler: Pooler | None = None
 
 
 @dataclass(frozen=True)
@@ -46,26 +45,29 @@ class Visitor:
         unseen: list[str] = []
         pooler = self._pooler(findings, unseen)
         try:
-            before, now = self._server(self.server, before)
+            before, now = self._server(self.server, before, pooler)
         except BrokerError as error:
-            findings.append(refused(error, self.server))
+            findings.append(refused(error, self.server, pooler))
             if classify(error) is not Access.DATABASE_FULL or self.server.database == HOME:
-                return Visit(ranked(findings), unseen, None, pooler)
+                return Visit(ranked(findings), unseen)
             try:
-                before, now = self._server(replace(self.server, database=HOME), before)
+                elsewhere = replace(self.server, database=HOME)
+                before, now = self._server(elsewhere, before, pooler)
             except BrokerError:
-                return Visit(ranked(findings), unseen, None, pooler)
+                return Visit(ranked(findings), unseen)
             findings.pop()  # the finding on the database's limit says it, with numbers
-        now = replace(look.with_memory(now, self.memory_bytes), pooler=pooler)
+        if pooler is not None:
+            now = replace(now, pooler=self._pooler(findings, unseen))
+        now = look.with_memory(now, self.memory_bytes)
         findings += diagnose(now, before)
-        return Visit(ranked(findings), unseen + blind_spots(now), now, pooler)
+        return Visit(ranked(findings), unseen + blind_spots(now), now)
 
     def _server(
-        self, settings: Settings, before: Snapshot | None
-    ) -> tuple[Snapshot | None, Snapshot]:
+        self, settings: Settings, before: Snapshot | None, pooler: Pooler | None
+    ) -> tuple[Snapshot, Snapshot]:
         with Broker(settings) as db:
             if before is None:
-                before = look.look(db)
+                before = replace(look.look(db), pooler=pooler)
                 self.clock.sleep(BETWEEN_S)
             return before, look.look(db)
 

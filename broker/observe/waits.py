@@ -93,7 +93,7 @@ def blocked(looked: Looked) -> Iterator[Finding]:
         head = next((b for b in looked.now.backends if b.pid == root), None)
         yield Finding(
             Kind.BLOCKED,
-            f"{count(len(chain), 'session')} wait for {_who(head, root)}, the longest for "
+            f"{_who(head, root)}, is waited for by {count(len(chain), 'session')}, the longest for "
             f"{age(longest_s)}.",
             (
                 *((f"it is {head.state}: {head.shown_query}",) if head else ()),
@@ -152,8 +152,8 @@ def chains(waiters: dict[int, Backend]) -> dict[int, list[int]]:
 
 def _who(head: Backend | None, root: int) -> str:
     if head is not None:
-        return f"{head}, whose transaction is {age(head.transaction_s)} old"
-    return "a prepared transaction" if root == PREPARED else f"pid {root}"
+        return f"P{str(head)[1:]}, in a transaction for {age(head.transaction_s)}"
+    return "A prepared transaction" if root == PREPARED else f"Pid {root}"
 
 
 def _pids(blockers: list[int] | None) -> str:
