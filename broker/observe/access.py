@@ -33,6 +33,8 @@ _SQLSTATES = {
     "3D000": "NO_DATABASE",
     "42501": "NOT_ALLOWED",
 }
+# What a pooler passes on of the server that refused its own login.
+_PASSED_ON = {TOO_MANY: "BEHIND", "28P01": "POOLER_HAS_NO_SERVER", "28000": "POOLER_HAS_NO_SERVER"}
 
 
 class Access(Enum):
@@ -44,6 +46,7 @@ class Access(Enum):
     DATABASE_FULL = "the database's own CONNECTION LIMIT is reached"
     POOLER_FULL = "the pooler has no place for another client, or no server session for it in time"
     POOLER_HAS_NO_SERVER = "the pooler cannot log in to the server behind it"
+    BEHIND = "a pooler answered, whose own login was refused by the server behind it (53300)"
     CONSOLE = "this is PgBouncer's admin console, not PostgreSQL"
     REFUSED = "nobody listens on that port, or a firewall answers for it"
     TIMED_OUT = "no answer came: a firewall or security group drops it, or the host is down"
@@ -74,6 +77,8 @@ def classify(error: BrokerError) -> Access:
     """Return what stopped a session from being opened or used."""
     fields = server_fields(error)
     sqlstate = fields.get("C") or error.sqlstate or ""
+    if fields and "R" not in fields and sqlstate in _PASSED_ON:  # PostgreSQL itself gives R always
+        return Access[_PASSED_ON[sqlstate]]
     if sqlstate == TOO_MANY:
         return Access[_ROUTINES.get(fields.get("R", ""), "FULL")]
     if sqlstate == POOLER:

@@ -25,6 +25,7 @@ _REMEDIES = {
     "--pgbouncer: it then says which of the two is full.",
     Access.POOLER_HAS_NO_SERVER: "Give the doctor PostgreSQL's own address: it then says why the "
     "pooler cannot log in there.",
+    Access.BEHIND: "Give the doctor PostgreSQL's own address: it then says what is full there.",
     Access.CONSOLE: "Give PostgreSQL's DSN, and this one after --pgbouncer.",
     Access.REFUSED: "This is ECONNREFUSED, not 53300: nothing is full. Check host and port, that "
     "the server runs and listens on that address, and the security groups.",

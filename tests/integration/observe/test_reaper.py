@@ -218,24 +218,26 @@ def a_round(
         woke = time.monotonic()
         try:
             while not over.is_set():  # at work from here on: never idle for long
-                connection.run("select pg_sleep(0.05)")
+                connection.run("select pg_sleep(0.2)")
             connection.run("rollback")
-        except (pg8000.native.DatabaseError, pg8000.native.InterfaceError):
+        except (pg8000.native.Error, OSError):
             outcomes.append((time.monotonic() - woke, True))
         else:
             outcomes.append((0.0, False))
-        with suppress(pg8000.native.InterfaceError):
+        with suppress(pg8000.native.Error, OSError):
             connection.close()
 
     threads = [
-        threading.Thread(target=sleeper, args=(n, rng.uniform(0, 3 * IDLE_S)))
+        threading.Thread(target=sleeper, args=(n, rng.uniform(0, 4 * IDLE_S)))
         for n in range(SLEEPERS)
     ]
     for thread in threads:
         thread.start()
-    until = time.monotonic() + 4 * IDLE_S
+    until = time.monotonic() + 5 * IDLE_S
     while time.monotonic() < until:
-        reap(db, judge(look(db), policy), policy)
+        verdicts = judge(look(db), policy)
+        time.sleep(2 * GRACE_S)  # in which some wake up
+        reap(db, verdicts, policy)
     over.set()
     for thread in threads:
         thread.join()

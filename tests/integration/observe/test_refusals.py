@@ -225,14 +225,32 @@ def test_a_pooler_that_is_full_is_told_from_a_server_that_is(
     assert "PostgreSQL's own address" in told
 
 
-def test_a_pooler_without_a_server_is_told_from_a_server_that_is_down(
-    pooler_to: Start, newest: Postgres
+def test_a_pooler_whose_login_fails_is_told_from_a_server_that_is_down(
+    newest: Postgres, pooler_to: Start
 ) -> None:
-    pooler = pooler_to(f"host=127.0.0.1 port={free_port()} dbname=postgres")
+    newest.create_role("elsewhere", "another password")
+    pooler = pooler_to(newest.conninfo("postgres") + " user=elsewhere password=wrong")
     through = address_of(newest, USER, database="appdb").replace(str(newest.port), str(pooler.port))
-    assert "the pooler cannot log in to the server behind it" in said(
-        visit(through, timeout_s=4.0)  # server_login_retry is 1 s here: before that it is silent
-    )
+    try:
+        told = said(visit(through))
+        assert "the pooler cannot log in to the server behind it" in told
+        assert 'failed for user "elsewhere"' in told
+    finally:
+        newest.admin("drop role elsewhere")
+
+
+def test_a_pooler_that_meets_53300_itself_is_told_from_one_that_is_full(
+    newest: Postgres, crowd18: Crowd, pooler_to: Start
+) -> None:
+    newest.admin(f"alter role {USER} connection limit 1")
+    try:
+        crowd18.open(1)
+        pooler = pooler_to(newest.conninfo("postgres"), server_login_retry="0.1")
+        through = address_of(newest, USER, database="appdb")
+        told = said(visit(through.replace(str(newest.port), str(pooler.port))))
+        assert "whose own login was refused by the server behind it (53300)" in told
+    finally:
+        newest.admin(f"alter role {USER} connection limit -1")
 
 
 def test_a_server_that_starts_is_told_to_wait_for(answering: Callable[[bytes | None], int]) -> None:
