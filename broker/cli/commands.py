@@ -19,6 +19,7 @@ MODULES = {
     "plan": "broker.cli.plan",
     "reap": "broker.cli.reap",
     "render": "broker.cli.render",
+    "simulate": "broker.cli.simulate",
     "up": "broker.cli.up",
 }
 """Where each command is; loaded when it is asked for, since the demo's plots take a second."""

@@ -77,7 +77,7 @@ def classify(error: BrokerError) -> Access:
     """Return what stopped a session from being opened or used."""
     fields = server_fields(error)
     sqlstate = fields.get("C") or error.sqlstate or ""
-    if fields and "R" not in fields and sqlstate in _PASSED_ON:  # PostgreSQL itself gives R always
+    if "R" not in fields and sqlstate in _PASSED_ON:  # PostgreSQL itself always gives R
         return Access[_PASSED_ON[sqlstate]]
     if sqlstate == TOO_MANY:
         return Access[_ROUTINES.get(fields.get("R", ""), "FULL")]

@@ -1,4 +1,4 @@
-"""The provisioner's handler: CloudFormation's requests, and the daily look at the certificate."""
+"""The provisioner's handler: CloudFormation's requests, and what comes by itself afterwards."""
 
 from __future__ import annotations
 
@@ -17,9 +17,15 @@ logging.getLogger("provisioner").setLevel(logging.INFO)
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, str]:
-    """Answer CloudFormation in any case; or, for {"Renew": properties}, renew if need be."""
+    """Answer CloudFormation in any case.
+
+    {"Renew": properties} renews a certificate if need be, and {"Roles": properties} makes the roles
+    so again, with the passwords that their secrets have now; both raise what fails.
+    """
     if "Renew" in event:
         return Resources.of(context).renew(event["Renew"])
+    if "Roles" in event:
+        return Resources.of(context).make_roles_so(event["Roles"])
     request = Request.read(event)
     answer = bounded(
         lambda: Resources.of(context).carry_out(request),

@@ -19,7 +19,7 @@ from .refusal import Refused
 from .request import CREATE, DELETE, UPDATE, Request
 from .server import Server
 from .vault import Vault
-from .wanted import Wanted, roles_of
+from .wanted import Role, Wanted, roles_of
 
 RDS_CA = "rds-ca.pem"  # beside the code, in the zip
 MARGIN_S = 8.0  # of the function's time, in which the database is left alone
@@ -62,6 +62,14 @@ class Resources:
         _, why = certificate.make_so(Certificate.read(properties), self.vault, datetime.now(UTC))
         return {"renewed": why.value if why else ""}
 
+    def make_roles_so(self, properties: object) -> dict[str, str]:
+        """Make the roles that these properties describe so again, after a secret has changed."""
+        if not isinstance(properties, Mapping):
+            raise Refused("Roles: must be the properties of a Custom::BrokerRoles")
+        wanted = Wanted.read(properties)
+        self._make_so(wanted, before=wanted.roles)
+        return {"roles": ", ".join(role.name for role in wanted.roles)}
+
     def _certificate(self, request: Request) -> Answer:
         if request.kind == DELETE:  # the stack deletes its secrets itself
             return Answer()
@@ -80,12 +88,19 @@ class Resources:
 
     def _act_on_roles(self, request: Request) -> Answer:
         wanted = Wanted.read(request.properties)
-        with Server(lambda database: self._broker(wanted, database)) as server:
-            if request.kind == DELETE:
+        if request.kind == DELETE:
+            with self._server(wanted) as server:
                 roles.take_away(wanted.roles, server)
-            else:
-                roles.make_so(wanted, roles_of(request.before), server, self.vault.text)
+        else:
+            self._make_so(wanted, before=roles_of(request.before))
         return Answer()
+
+    def _make_so(self, wanted: Wanted, before: tuple[Role, ...]) -> None:
+        with self._server(wanted) as server:
+            roles.make_so(wanted, before, server, self.vault.text)
+
+    def _server(self, wanted: Wanted) -> Server:
+        return Server(lambda database: self._broker(wanted, database))
 
     def _broker(self, wanted: Wanted, database: str) -> Broker:
         tls, ca = self._tls(wanted.tls_ca)

@@ -8,10 +8,11 @@ Manager User Guide), which also says that some events write arn as aRN.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 CURRENT = "AWSCURRENT"
+SETTLED = timedelta(minutes=65)  # by then the provisioner, which looks hourly, has seen it too
 SUFFIX = 7  # a hyphen and six characters, which follow the name in an ARN
 
 
@@ -29,13 +30,16 @@ def changed_secret(event: Mapping[str, Any], arns: Sequence[str]) -> str | None:
     return next((arn for arn in arns if told & {arn, _name(arn)}), None)
 
 
-def secret_changed_since(started: datetime, changes: Mapping[str, datetime]) -> str | None:
+def secret_changed_since(
+    started: datetime, changes: Mapping[str, datetime], now: datetime
+) -> str | None:
     """Return which of these secrets changed after the tasks' deployment began, or None.
 
-    In the same second counts as after: to roll once too often harms nobody.
+    In the same second counts as after: to roll once too often harms nobody. A change that is not
+    SETTLED waits for the next look: tasks with a password that the role has not yet cannot log in.
     """
-    began = started.replace(microsecond=0)
-    return next((arn for arn, changed in changes.items() if changed >= began), None)
+    began, settled = started.replace(microsecond=0), now - SETTLED
+    return next((arn for arn, at in changes.items() if began <= at <= settled), None)
 
 
 def _changes_current(detail: Mapping[str, Any]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from .changed import changed_secret, secret_changed_since
@@ -29,7 +30,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, str]:  # noqa: 
         arn = changed_secret(event, arns)
     else:
         told = changes(session.client("secretsmanager"), arns)
-        arn = secret_changed_since(service.deployed_at(), told)
+        arn = secret_changed_since(service.deployed_at(), told, datetime.now(UTC))
     if arn is None:
         return {"deployment": ""}
     deployment = service.roll()

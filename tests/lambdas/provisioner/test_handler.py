@@ -179,6 +179,24 @@ def test_create_update_and_delete_answer_success_under_one_id(
     assert rds.server.admin("select id from kept", database=role["name"]) == [[1]]
 
 
+def test_a_new_password_in_a_secret_becomes_the_roles_without_cloudformation(
+    cloudformation: CloudFormation, rds: Rds, asked: dict[str, Any], vault: Any
+) -> None:
+    """EventBridge sends it when the secret changes, and every hour."""
+    (role,) = json.loads(asked["Roles"])
+    name = role["name"]
+    cloudformation.ask("Create", ROLES, asked)
+    rotated = json.dumps({"username": name, "password": "new-0816"})
+    vault.put_secret_value(SecretId=role["secret_arn"], SecretString=rotated)
+
+    assert handler({"Roles": asked}, context(60)) == {"roles": name}
+    with rds.log_in(name, "new-0816", name) as db:
+        assert db.run("select 1").scalar() == 1
+    assert handler({"Roles": asked}, context(60)) == {"roles": name}
+    with pytest.raises(Refused, match="Port"):  # an error of the function's, for its alarm
+        handler({"Roles": {**asked, "Port": "many"}}, context(60))
+
+
 def test_a_bad_template_fails_with_one_line_and_can_be_rolled_back(
     cloudformation: CloudFormation, asked: dict[str, Any]
 ) -> None:

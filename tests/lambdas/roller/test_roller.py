@@ -11,7 +11,8 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 from moto import mock_aws
 
-from lambdas.roller.changed import changed_secret, secret_changed_since
+from lambdas.roller import changed
+from lambdas.roller.changed import SETTLED, changed_secret, secret_changed_since
 from lambdas.roller.handler import handler
 
 REGION = "eu-west-1"
@@ -74,8 +75,11 @@ def test_nothing_else_is(told):
 def test_a_change_before_the_tasks_started_is_one_that_they_have_read():
     started = NOW + timedelta(seconds=1, milliseconds=400)
 
-    assert secret_changed_since(started, {"a": NOW, "b": NOW + timedelta(seconds=1)}) == "b"
-    assert secret_changed_since(started + timedelta(seconds=1), {"a": NOW, "b": NOW}) is None
+    later = {"a": NOW, "b": NOW + timedelta(seconds=1)}
+    now = NOW + SETTLED + timedelta(seconds=1)
+    assert secret_changed_since(started, later, now) == "b"
+    assert secret_changed_since(started + timedelta(seconds=1), later, now) is None
+    assert secret_changed_since(started, later, now - timedelta(seconds=1)) is None, "not settled"
 
 
 class Account:
@@ -157,5 +161,7 @@ def test_a_scheduled_look_rolls_what_no_event_told_of(
     """EventBridge hears of Secrets Manager's calls only where CloudTrail has a trail."""
     scheduled = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
     monkeypatch.setenv("SECRET_ARNS", account.arn)
+    assert not handler(scheduled, SimpleNamespace())["deployment"], "the role may not have it yet"
+    monkeypatch.setattr(changed, "SETTLED", timedelta(0))
     assert handler(scheduled, SimpleNamespace())["deployment"]  # made after the service
     assert len(rolled) == 1
