@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.chaos import campaign, inspection
-from tests.chaos.campaign import CALM, FAULTS, Campaign, Round
+from tests.chaos.campaign import Campaign
 from tests.chaos.inspection import Breach
 from tests.chaos.ledger import Wrong
+from tests.chaos.plan import CALM, FAULTS, Round, brief
 from tests.chaos.world import DIRECT, POOLED, World
 
 SEED = 20_250
@@ -30,7 +31,7 @@ def world() -> Iterator[World]:
 @pytest.mark.slow
 def test_no_fault_makes_the_library_lose_double_hide_or_hang(world: World) -> None:
     """Every fault, alone where it has promises of its own; `make chaos` is the long run."""
-    rounds = campaign.brief(SEED, INVOCATIONS)
+    rounds = brief(SEED, INVOCATIONS)
     done = campaign.run(world, SEED, rounds)
     found = [f"{each.round.name}: {one}" for each in done.results for one in each.findings]
     assert found == [], f"seed {SEED}"
