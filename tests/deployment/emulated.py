@@ -56,8 +56,8 @@ class Emulator:
         assert PYTHON.exists(), f"{PYTHON} is not there: run `make deploy-test`, which makes it"
         self._server = ServerProcess("aws", environment=self._environment(), as_us=True)
         try:
-            scratch = {"TMPDIR": self._server.directory, "HOME": self._server.directory}
-            words = [f"{key}={value}" for key, value in scratch.items()]
+            scratch = self._server.directory  # all that it writes goes with it
+            words = [f"{name}={scratch}" for name in ("TMPDIR", "HOME", "STATE_DIR")]
             self._server.start(
                 ["/usr/bin/env", *words, PYTHON, "-m", "tests.deployment.emulator"],
                 ready=lambda _log: self._answers(),

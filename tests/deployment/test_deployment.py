@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from broker.plan.deployment import Flavour
+from tests.conftest import need_postgres_tls
 from tests.deployment import expected, variant
 from tests.deployment.cdk import say
 from tests.deployment.deployed_task import DeployedTask
@@ -34,6 +35,7 @@ NEW_REVISION = "AWS::ECS::TaskDefinition"  # revisions, which are never changed
 @pytest.fixture(params=list(Flavour), ids=lambda flavour: str(flavour.value))
 def there(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     """Run an emulated account for one flavour."""
+    need_postgres_tls()
     with site(request.param, tmp_path) as running:
         yield running
 
