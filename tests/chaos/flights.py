@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+import pg8000.native
+
 from tests.chaos.cut import Cut, Harm, Moment, is_begin, is_commit, is_lone_write, is_write
 from tests.chaos.fault import ALL, TRANSACTIONS, Fault
 from tests.chaos.hop import Hop
@@ -53,7 +55,13 @@ def _silence(_: World) -> Harm:
 
 
 def _kills_backend(world: World) -> Harm:
-    return lambda link: world.terminate_at(link.server_port)
+    def harm(link: Link) -> None:
+        try:
+            world.terminate_at(link.server_port)
+        except (pg8000.native.Error, OSError):  # another fault has ended the whole server
+            link.hop.call(link.end, End.CLOSE)
+
+    return harm
 
 
 def _at_server(world: World) -> tuple[Hop, ...]:
