@@ -10,7 +10,8 @@ import time
 from rich.console import Console
 
 from tests.chaos import campaign, report
-from tests.chaos.campaign import FAULTS, Result
+from tests.chaos.campaign import Result
+from tests.chaos.plan import FAULTS, plan
 from tests.chaos.world import DIRECT, POOLED, World
 
 CLIENTS = {POOLED: 10, DIRECT: 5}
@@ -31,7 +32,7 @@ def main() -> int:
     faults = [fault for fault in FAULTS if options.only in fault.name]
     if not faults:
         parser.error(f"no fault is called {options.only!r}: {', '.join(f.name for f in FAULTS)}")
-    rounds = campaign.plan(seed, options.invocations, faults)
+    rounds = plan(seed, options.invocations, faults)
     if options.rounds:
         wanted = {0, *(int(number) for number in options.rounds.split(","))}
         rounds = [each for each in rounds if each.number in wanted]

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.chaos.hop import Link
+    from tests.chaos.link import Link
 
 
 class Moment(Enum):

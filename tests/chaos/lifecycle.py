@@ -9,9 +9,10 @@ from random import Random
 from broker.local.fleet_errors import UnknownEnvironment
 from tests.chaos.cut import Harm, Moment, is_commit
 from tests.chaos.fault import ALL, Fault
-from tests.chaos.hop import Hop, Link
+from tests.chaos.flights import cuts
+from tests.chaos.hop import Hop
+from tests.chaos.link import Link
 from tests.chaos.load import Event
-from tests.chaos.network import cuts
 from tests.chaos.world import TIMEOUT_S, World
 
 FROZEN_S = 0.25

@@ -10,7 +10,7 @@ from random import Random
 import pg8000.native
 
 from tests.chaos.fault import ALL, Fault
-from tests.chaos.hop import End, Link
+from tests.chaos.link import End, Link
 from tests.chaos.network import SETTLED_S, clients_links
 from tests.chaos.world import DATABASE, DIRECT, POOL_SIZE, POOLED, RESERVE_SIZE, World
 

@@ -15,7 +15,8 @@ from broker.local.loop_thread import LoopThread
 from broker.local.postgres import Postgres
 from broker.settings import Flavour, Settings, Tls
 from tests.chaos.cut import Cut, Moment, is_commit
-from tests.chaos.hop import End, Hop, Link
+from tests.chaos.hop import Hop
+from tests.chaos.link import End, Link
 from tests.wait import wait_until
 
 

@@ -11,9 +11,10 @@ import pytest
 
 from broker.local.loop_thread import LoopThread
 from tests.chaos.cut import Cut, Moment, is_commit
+from tests.chaos.flights import end_link, silence
 from tests.chaos.frames import Frontend
-from tests.chaos.hop import End, Hop, Link
-from tests.chaos.network import end_link, silence
+from tests.chaos.hop import Hop
+from tests.chaos.link import End, Link
 from tests.conftest import Database
 from tests.wait import wait_until
 

@@ -11,7 +11,8 @@ from broker.local.loop_thread import LoopThread
 from broker.settings import Flavour, Settings, Tls
 from tests.chaos.cluster import Cluster
 from tests.chaos.cut import Cut, Moment, is_commit
-from tests.chaos.hop import End, Hop, Link
+from tests.chaos.hop import Hop
+from tests.chaos.link import End, Link
 
 OTHERS = 20  # transactions on the new writer: enough to be given the same ids
 DATABASE, ROLE, PASSWORD = "ledgerdb", "app", "s3cret"

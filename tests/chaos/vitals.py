@@ -60,6 +60,11 @@ def vitals(pid: int, ports: Container[int], known: dict[str, tuple[int, int]]) -
 
 
 def holder_of(port: int, pids: list[int]) -> int | None:
-    """Return which of these processes holds the socket with this port of its own."""
+    """Return which of these processes holds the socket with this port of its own.
+
+    None where there is no /proc to tell.
+    """
+    if not AVAILABLE:
+        return None
     wanted = {inode for inode, (local, _) in sockets().items() if local == port}
     return next((pid for pid in pids if wanted.intersection(inodes(pid))), None)
