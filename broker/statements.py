@@ -38,7 +38,7 @@ class Style(Enum):
     NAMED = "named"
     """:name, the broker's own."""
     FORMAT = "format"
-    """%s, and %% for a percent sign; both mean themselves in strings and comments (pg8000)."""
+    """%s, and %% for a percent sign; in strings, names and comments a single one will do, too."""
     NUMERIC_DOLLAR = "numeric_dollar"
     """$1, as the server has it."""
 
@@ -131,9 +131,9 @@ _ALONE = (
 _READS = (
     r"[\s;(]*(\Z|(select|values|table|show|explain|declare|fetch|move|close|set|lock|savepoint"
     r"|release|rollback)\b"
-    r"|copy\b(?!\s*\(\s*(insert|update|delete|merge|with)\b).*\bto\s+stdout\b)"
+    r"|copy\b(?!\s*\(\s*(insert|update|delete|merge|with)\b).*\bto\s+std(in|out)\b)"
 )
-_COPY = r"copy\b.*\b(from\s+stdin|to\s+stdout)\b"
+_COPY = r"copy\b.*\b(from|to)\s+(stdin|stdout)\b"  # the grammar takes either word for both
 
 
 @cache
@@ -185,7 +185,7 @@ def compile(sql: str, style: Style = Style.NAMED) -> Statement:
         output.append(between)
         bare.append(between)
         if parameter is None:
-            output.append(text)
+            output.append(text.replace("%%", "%") if style is Style.FORMAT else text)
             bare.append(text if _is_word(text) else " ")
         else:
             output.append(_substitute(text, parameter, style, names))

