@@ -9,6 +9,7 @@ once for each engine is asked in one flight.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import time
 from functools import cached_property
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -26,6 +27,8 @@ from sqlalchemy.exc import ArgumentError
 from broker import dbapi
 from broker.broker import Broker
 from broker.errors import ConnectionLost, DeadlineExceeded, OutcomeUnknown, ProtocolError
+
+TIMETZ = 1266  # time with time zone
 
 _FACTS = (
     "select current_setting('server_version_num')::int, current_schema(), "
@@ -107,6 +110,16 @@ class BrokerDialect(PGDialect_pg8000):
     def _from_env(self) -> Broker:
         return Broker.from_env()
 
+    def on_connect(self) -> Any:
+        """Return what gives a connection SQLAlchemy's converters, and one that pg8000 lacks."""
+        adapt = super().on_connect()  # type: ignore[no-untyped-call]
+
+        def on_connect(connection: dbapi.Connection) -> None:
+            adapt(connection)
+            connection.register_in_adapter(TIMETZ, time.fromisoformat)
+
+        return on_connect
+
     # What is asked once for each engine
 
     def initialize(self, connection: Any) -> None:
@@ -127,9 +140,9 @@ class BrokerDialect(PGDialect_pg8000):
     def _get_default_schema_name(self, connection: Any) -> str:  # noqa: ARG002
         return self._facts.schema
 
-    def get_default_isolation_level(self, dbapi_conn: Any) -> Any:  # noqa: ARG002
-        """Return the role's."""
-        return self._facts.isolation.upper()
+    def get_default_isolation_level(self, dbapi_conn: Any) -> Any:
+        """Return the engine's, or else the role's."""
+        return (dbapi_conn.isolation_level or self._facts.isolation).upper()
 
     def _set_backslash_escapes(self, connection: Any) -> None:  # noqa: ARG002
         self._backslash_escapes = self._facts.conforming_strings == "off"
@@ -166,7 +179,7 @@ class BrokerDialect(PGDialect_pg8000):
         """Return the level that was set, or else the role's."""
         if dbapi_connection.autocommit:
             return "AUTOCOMMIT"
-        return (dbapi_connection.isolation_level or self._facts.isolation).upper()
+        return self.get_default_isolation_level(dbapi_connection)
 
     def set_readonly(self, connection: Any, value: bool) -> None:
         """Let the transactions from here on be read-only."""
