@@ -99,7 +99,8 @@ class BrokerDialect(PGDialect_pg8000):
     def connect(self, *_: Any, **parameters: Any) -> Any:
         """Return a connection of the broker that the BROKER_ variables describe."""
         url: URL = parameters["url"]
-        if url != url.set(host=None, port=None, database=None, username=None, password=None):
+        given = (url.host, url.port, url.database, url.username, url.password, url.query)
+        if any(given):
             raise ArgumentError(
                 f"{url}: the settings are the BROKER_ variables, and the URL is only "
                 "postgresql+broker://; or use broker.sqlalchemy.create_engine(db)"

@@ -8,7 +8,7 @@ from sqlalchemy.testing import suite
 from sqlalchemy.testing.suite import *  # noqa: F403
 
 
-class ServerSideCursorsTest(suite.ServerSideCursorsTest):  # type: ignore[misc,no-redef]
+class ServerSideCursorsTest(suite.ServerSideCursorsTest):  # type: ignore[no-redef]
     """The suite knows a server-side cursor by the names of SQLAlchemy's own drivers."""
 
     def _is_server_side(self, cursor: Any) -> bool:
