@@ -7,7 +7,7 @@ import os
 import random
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,6 +27,7 @@ from broker.guard import Guard
 from broker.handler import Leak, decorate
 from broker.invocation import Invocation
 from broker.opening import Opener
+from broker.outcome import Lender
 from broker.pool import Pool
 from broker.result import Result
 from broker.reuse import Policy, Reason
@@ -34,7 +35,7 @@ from broker.settings import Flavour, Settings
 from broker.stats import Recorder, Stats
 from broker.transaction import Means, Transaction, begin_sql, roll_back
 from broker.unsent import send_again
-from broker.wire.session import Reply, Status
+from broker.wire.session import USUAL, Manner, Reply, Status
 
 if TYPE_CHECKING:
     from broker.cap.cap import Cap
@@ -135,28 +136,22 @@ class Broker:
         batch = [statement.values(params)]
         self._guard.check(statement)
         self._refuse_within_transaction("db.run()", "the open one, as in tx.run()")
-        deadline = self._deadline()
-        text = statement.text + self._comment()
-        rides = self._rides and statement.kind is not statements.Kind.ALONE
-        try:
-            reply = self._attempt(text, batch, deadline, rides)
-        except ConnectionLost as error:
-            reply = send_again(
-                error,
-                lambda: self._attempt(text, batch, deadline, rides),
-                deadline,
-                self._clock,
-                self._rng,
-            )
+        reply = self.run_alone(self._pool, statement, batch)
         return Result(reply.columns, reply.rows, reply.row_count)
 
     def _attempt(
-        self, text: bytes, batch: list[list[object]], deadline: Deadline, rides: bool
+        self,
+        lender: Lender,
+        text: bytes,
+        batch: Sequence[Sequence[object]],
+        deadline: Deadline,
+        rides: bool,
+        manner: Manner,
     ) -> Reply:
         """Run it on one session; ConnectionLost says that it surely did not run."""
-        session = self._pool.checkout(deadline)
+        session = lender.checkout(deadline)
         try:
-            return session.execute(text, batch, deadline, rides=rides)
+            return session.execute(text, batch, deadline, rides=rides, manner=manner)
         except Exception as error:
             not_sent = isinstance(error, ConnectionLost) and not error.may_have_run
             if session.whole or not_sent:  # answered by the server, or not sent
@@ -164,7 +159,7 @@ class Broker:
             self.recorder.count("outcomes_unknown")
             raise outcome_unknown("a statement", error) from error
         finally:
-            self._pool.give_back(session)
+            lender.give_back(session)
 
     @contextmanager
     def transaction(
@@ -266,6 +261,44 @@ class Broker:
     def close(self) -> None:
         """End the sessions; whatever is sent afterwards raises BrokerClosed."""
         self._pool.close()
+
+    # What the faces above have it do: statements that the guard let through, on a lender's session.
+
+    @property
+    def means(self) -> Means:
+        """What its transactions work with."""
+        return self._means
+
+    @property
+    def served(self) -> int:
+        """How many invocations have ended; what was begun in an earlier one is over."""
+        return self._served
+
+    def run_alone(
+        self,
+        lender: Lender,
+        statement: statements.Statement,
+        batch: Sequence[Sequence[object]],
+        manner: Manner = USUAL,
+    ) -> Reply:
+        """Run a statement and commit it, once for each list of parameters, in one flight."""
+        deadline = self._deadline()
+        text = statement.text + self._comment()
+        rides = self._rides and statement.kind is not statements.Kind.ALONE
+        try:
+            return self._attempt(lender, text, batch, deadline, rides, manner)
+        except ConnectionLost as error:
+            return send_again(
+                error,
+                lambda: self._attempt(lender, text, batch, deadline, rides, manner),
+                deadline,
+                self._clock,
+                self._rng,
+            )
+
+    def begin_alone(self, means: Means, begin: bytes, *, read_only: bool) -> Transaction:
+        """Return a transaction that no `with` block ends: its caller does."""
+        return Transaction(means, self._deadline(), begin, self._comment(), read_only=read_only)
 
     # What the handler's decorator tells the broker.
 

@@ -285,15 +285,15 @@ def _why_unclean(session: Session) -> Reason:
     return Reason.ENDED_BY_SERVER if session.lost else Reason.INTERRUPTED
 
 
-_PACKAGE = __name__.partition(".")[0]
+_NOT_THE_USERS = (__name__.partition(".")[0], "contextlib", "sqlalchemy", "alembic")
 
 
 def _caller() -> Place:
-    """Return the nearest place outside this package and the machinery of `with`."""
+    """Return the nearest place in the user's own code."""
     frame = sys._getframe(1)
     while frame.f_back is not None:
         module = str(frame.f_globals.get("__name__", ""))
-        if module.partition(".")[0] != _PACKAGE and module != "contextlib":
+        if module.partition(".")[0] not in _NOT_THE_USERS:
             break
         frame = frame.f_back
     return frame.f_code.co_filename, frame.f_lineno

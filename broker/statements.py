@@ -1,4 +1,4 @@
-"""SQL text: its :names turned into $n, and what it would do to a pooled session.
+"""SQL text: its parameters turned into $n, and what it would do to a pooled session.
 
 Both are worked out once for each distinct statement and kept.
 """
@@ -6,7 +6,7 @@ Both are worked out once for each distinct statement and kept.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from functools import cache, lru_cache
 from typing import NamedTuple
@@ -32,13 +32,25 @@ class Kind(Enum):
     """Turns the session over to COPY's own protocol."""
 
 
+class Style(Enum):
+    """How a text marks its parameters; the values are PEP 249's names for it."""
+
+    NAMED = "named"
+    """:name, the broker's own."""
+    FORMAT = "format"
+    """%s, and %% for a percent sign; in strings, names and comments a single one will do, too."""
+    NUMERIC_DOLLAR = "numeric_dollar"
+    """$1, as the server has it."""
+
+
 class Statement(NamedTuple):
     """One distinct SQL text, ready to be sent."""
 
     sql: str
     text: bytes
-    """The text with $1 … $n in place of :names, in UTF-8."""
+    """The text with $1 … $n for its parameters, in UTF-8."""
     names: tuple[str, ...]
+    """The parameters' names; of %s it is their number that counts."""
     kind: Kind
     hazards: tuple[Hazard, ...] = ()
     """What it would leave behind on a pooled connection."""
@@ -83,8 +95,8 @@ def _listed(names: list[str]) -> str:
     return ", ".join(f":{name}" for name in names)
 
 
-# What may hide a colon from us, first; then what is a parameter. (PostgreSQL manual, 4.1)
-_TOKEN = r"""
+# What may hide a parameter from us, first; then what is one. (PostgreSQL manual, 4.1)
+_QUIET = r"""
       (?P<quiet>
           [eE]'(?:[^'\\]|\\.|'')*(?:'|\Z)       # E'…' with backslash escapes, and where
             (?:\s*[\r\n]\s*'(?:[^'\\]|\\.|'')*(?:'|\Z))*  # it goes on in a further line
@@ -97,9 +109,13 @@ _TOKEN = r"""
         | ::                                    # a cast
         | :=                                    # a named argument
       )
-    | (?<!\w):(?P<name>[^\W\d]\w*)           # not a slice's, as in a[lo:hi]
-    | (?P<number>\$\d+)
     """
+_PARAMETER = {
+    Style.NAMED: r"| (?P<parameter>(?<!\w):[^\W\d]\w*|\$\d+)",  # not a slice's, as in a[lo:hi]
+    Style.FORMAT: r"| %(?P<parameter>.|\Z)",
+    Style.NUMERIC_DOLLAR: r"| (?P<parameter>\$\d+)",
+}
+_TOKEN = {style: _QUIET + parameter for style, parameter in _PARAMETER.items()}
 _COMMENT_EDGE = r"/\*|\*/"
 _LEADING = r"[\s;(]+"
 _CONTROL = (
@@ -114,15 +130,17 @@ _ALONE = (
 )
 _READS = (
     r"[\s;(]*(\Z|(select|values|table|show|explain|declare|fetch|move|close|set|lock|savepoint"
-    r"|release|rollback)\b)"
+    r"|release|rollback)\b"
+    r"|copy\b(?!\s*\(\s*(insert|update|delete|merge|with)\b).*\bto\s+std(in|out)\b)"
 )
-_COPY = r"copy\b.*\b(from\s+stdin|to\s+stdout)\b"
+_COPY = r"copy\b.*\b(from|to)\s+(stdin|stdout)\b"  # the grammar takes either word for both
 
 
 @cache
 def pattern(text: str) -> re.Pattern[str]:
     """Return the pattern, compiled once, at its first use."""
-    return re.compile(text, re.VERBOSE | re.DOTALL if text is _TOKEN else re.DOTALL | re.IGNORECASE)
+    verbose = text.startswith(_QUIET)
+    return re.compile(text, re.VERBOSE | re.DOTALL if verbose else re.DOTALL | re.IGNORECASE)
 
 
 def warm_up() -> None:
@@ -130,49 +148,83 @@ def warm_up() -> None:
     compile("select :warm_up")
 
 
+class Token(NamedTuple):
+    """A piece of a text that is read as a whole, and what stands before it."""
+
+    between: str
+    text: str
+    parameter: str | None
+    """A parameter's mark, without the % in format style; None for what has no meaning to us (a
+    string, a comment, a word, a cast) and at the text's end.
+    """
+
+
+def tokens(sql: str, style: Style) -> Iterator[Token]:
+    """Yield the text piece by piece; the last is empty, with the rest before it."""
+    search, position = pattern(_TOKEN[style]).search, 0
+    while match := search(sql, position):
+        parameter = match["parameter"]
+        end = match.end() if parameter is not None else _end_of_quiet(sql, match)
+        yield Token(sql[position : match.start()], sql[match.start() : end], parameter)
+        position = end
+    yield Token(sql[position:], "", None)
+
+
 @lru_cache(maxsize=CACHED_STATEMENTS)
-def compile(sql: str) -> Statement:
-    """Return the statement that this text is; raises ParameterError for a $1 in it."""
+def compile(sql: str, style: Style = Style.NAMED) -> Statement:
+    """Return the statement that this text is.
+
+    Raises ParameterError for a $1 among :names, and for a % that is neither %s nor %%.
+    """
     if not isinstance(sql, str):
         raise UsageError(f"the statement must be a str, not {type(sql).__name__}")
     output: list[str] = []
     bare: list[str] = []  # the text without comments and strings
     names: dict[str, int] = {}
-    search, position = pattern(_TOKEN).search, 0
-    while match := search(sql, position):
-        between = sql[position : match.start()]
-        position = match.end()
-        if name := match["name"]:
-            token = f"${names.setdefault(name, len(names) + 1)}"
-            bare.append(between)
-        elif match["number"]:
-            raise ParameterError(
-                f"{match['number']} in the statement: name the parameters instead, as in "
-                "db.run('select :n', n=1)"
-            )
+    for between, text, parameter in tokens(sql, style):
+        output.append(between)
+        bare.append(between)
+        if parameter is None:
+            output.append(text.replace("%%", "%") if style is Style.FORMAT else text)
+            bare.append(text if _is_word(text) else " ")
         else:
-            position = _end_of_quiet(sql, match)
-            token = sql[match.start() : position]
-            bare.append(between + (token if _is_word(token) else " "))
-        output += (between, token)
-    rest = sql[position:]
+            output.append(_substitute(text, parameter, style, names))
     try:
-        text = "".join((*output, rest)).encode()
+        encoded = "".join(output).encode()
     except UnicodeEncodeError as error:
         raise ParameterError(f"the statement is not text that can be sent: {error}") from error
-    if b"\0" in text:
+    if b"\0" in encoded:
         raise ParameterError("the statement holds a NUL character, which PostgreSQL cannot take")
-    visible = "".join((*bare, rest))
+    visible = "".join(bare)
     kind = _kind(visible)
     reads = bool(pattern(_READS).match(visible))
-    return Statement(sql, text, tuple(names), kind, hazard.find(visible, len(text)), reads)
+    return Statement(sql, encoded, tuple(names), kind, hazard.find(visible, len(encoded)), reads)
+
+
+def _substitute(text: str, parameter: str, style: Style, names: dict[str, int]) -> str:
+    """Return what is sent in place of a parameter, and keep its name."""
+    if style is Style.NUMERIC_DOLLAR:
+        return text
+    if style is Style.FORMAT:
+        if parameter == "%":
+            return "%"
+        if parameter != "s":
+            raise ParameterError(f"{text} in the statement: write %s for a parameter, %% for %")
+        parameter = str(len(names) + 1)
+    elif parameter[0] == "$":
+        raise ParameterError(
+            f"{text} in the statement: name the parameters instead, as in db.run('select :n', n=1)"
+        )
+    else:
+        parameter = parameter[1:]
+    return f"${names.setdefault(parameter, len(names) + 1)}"
 
 
 def _is_word(token: str) -> bool:
     """Tell whether it is a word, or a quoted name that could have been one."""
-    if token[0] == '"':
+    if token[:1] == '"':
         return token[1:-1].isidentifier()
-    return (token[0].isalpha() or token[0] == "_") and "'" not in token
+    return (token[:1].isalpha() or token[:1] == "_") and "'" not in token
 
 
 def _end_of_quiet(sql: str, match: re.Match[str]) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -32,7 +32,7 @@ from broker.outcome import TRACK, Lender, Outcome, TransactionId, look_up
 from broker.result import Result
 from broker.unsent import send_again
 from broker.wire import Session
-from broker.wire.session import Reply, Status
+from broker.wire.session import USUAL, Manner, Reply, Status
 
 ISOLATION_LEVELS = ("read uncommitted", "read committed", "repeatable read", "serializable")
 
@@ -104,26 +104,52 @@ class Transaction:
 
     def _send(self, statement: statements.Statement, batch: list[list[object]]) -> Result:
         self._means.guard.check(statement)
+        reply = self.send(statement, batch)
+        return Result(reply.columns, reply.rows, reply.row_count)
+
+    def send(
+        self,
+        statement: statements.Statement,
+        batch: Sequence[Sequence[object]],
+        manner: Manner = USUAL,
+    ) -> Reply:
+        """Run a statement that the guard has let through; what the faces above call."""
         if not self._busy.acquire(blocking=False):
             raise UsageError("the transaction is in use by another thread: give each its own")
         try:
-            reply = self._sent(statement, batch)
+            tracked = self._id is None and not statement.reads and not self._read_only
+            alone = statement.kind is statements.Kind.COPY  # nothing may follow it in its flight
+            reply = self._sent(statement, batch, TRACK if tracked and not alone else None, manner)
+            if tracked and alone:
+                told = self._begun().execute(TRACK, [()], self._deadline, rides=False)
+                reply = reply._replace(afterwards=told.rows[0][0].encode())
             if reply.afterwards is not None:
                 self._id = TransactionId.read(reply.afterwards)
         finally:
             self._busy.release()
-        return Result(reply.columns, reply.rows, reply.row_count)
+        return reply
 
-    def _sent(self, statement: statements.Statement, batch: list[list[object]]) -> Reply:
-        tracked = self._id is None and not statement.reads and not self._read_only
-        text, afterwards = statement.text + self._comment, TRACK if tracked else None
+    def _sent(
+        self,
+        statement: statements.Statement,
+        batch: Sequence[Sequence[object]],
+        afterwards: bytes | None,
+        manner: Manner,
+    ) -> Reply:
+        text = statement.text + self._comment
         deadline, means = self._deadline, self._means
         session = self._begun()
         begin = self._begin if session.status is Status.IDLE else None
 
         def send() -> Reply:
             return self._begun().execute(
-                text, batch, deadline, begin=begin, afterwards=afterwards, rides=means.rides
+                text,
+                batch,
+                deadline,
+                begin=begin,
+                afterwards=afterwards,
+                rides=means.rides,
+                manner=manner,
             )
 
         def send_elsewhere() -> Reply:

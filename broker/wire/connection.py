@@ -43,8 +43,8 @@ _UNASKED = frozenset((b"N", b"S", b"A", b"E"))  # may come with no statement und
 class Answer(Context):  # type: ignore[misc]  # pg8000 has no types
     """What the receive loop fills in for a flight of ours."""
 
-    def __init__(self, preludes: int = 0, statements: int = 1) -> None:
-        super().__init__(None)
+    def __init__(self, preludes: int = 0, statements: int = 1, stream: Any = None) -> None:
+        super().__init__(None, stream=stream)
         self.synced = True  # the flight ends in a Sync, as a simple Query does not
         self.preludes = preludes  # statements ahead of the one whose answer is wanted
         self.statements = statements  # how often that one is still to be completed
@@ -225,7 +225,11 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
             sync = encode.SYNC if context.synced else b""
             self._channel.send(encode.copy_fail(b"no stream was given for it") + sync)
         else:
-            super().handle_COPY_IN_RESPONSE(data, context)
+            try:
+                super().handle_COPY_IN_RESPONSE(data, context)
+            except ConnectionLost as lost:  # part of the stream is gone: not to be sent again
+                lost.may_have_run = True
+                raise
 
     def handle_COPY_OUT_RESPONSE(self, data: bytes, context: Context) -> None:
         """Write to the stream, or drop what comes where there is none."""

@@ -47,6 +47,11 @@ def unaccompanied(text: bytes) -> bytes:
     return parse(text) + BIND_NOTHING + EXECUTE
 
 
+def accompanied(text: bytes) -> bytes:
+    """Return the same, with its rows described."""
+    return parse(text) + BIND_NOTHING + DESCRIBE_PORTAL + EXECUTE
+
+
 def copy_fail(reason: bytes) -> bytes:
     """Return CopyFail: the server then fails the COPY with this reason."""
     return b"f%b%b\0" % (_LENGTH(len(reason) + 5), reason)

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
@@ -72,6 +72,22 @@ class Reply(NamedTuple):
     """The command tag, such as b"INSERT 0 1"."""
     afterwards: bytes | None = None
     """The cell that the statement behind it gave, where one was sent along."""
+    described: Sequence[Mapping[str, Any]] = ()
+    """The columns as pg8000 describes them: `name`, `type_oid`, …"""
+
+
+class Manner(NamedTuple):
+    """How a statement is run, where it is not the usual way."""
+
+    oids: Sequence[int] = ()
+    """The parameters' types; -1, and those left out, are the server's to infer."""
+    stream: Any = None
+    """What COPY reads from or writes to, as pg8000 has it."""
+    further: Sequence[bytes] = ()
+    """Statements without parameters, run behind it in the same flight."""
+
+
+USUAL = Manner()
 
 
 class Session(SingleFlight):
@@ -116,12 +132,13 @@ class Session(SingleFlight):
         begin: bytes | None = None,
         afterwards: bytes | None = None,
         rides: bool = True,
+        manner: Manner = USUAL,
     ) -> Reply:
         """Run a statement once for each list of parameters in `batch`, all in one flight.
 
-        `begin` starts a transaction ahead of it; `afterwards` is run behind it, and gives one cell.
-        With `rides`, the deadline goes along as
-        statement_timeout where the rule in broker.bound asks for it.
+        `begin` starts a transaction ahead of it; `afterwards` is run behind it, and gives one cell
+        (never behind COPY FROM, which would take it for data). With `rides`, the deadline goes
+        along as statement_timeout where the rule in broker.bound asks for it.
 
         Raises StatementError if the server refuses it: the session is then as usable as before.
         After ConnectionLost, ProtocolError, or DeadlineExceeded on our side it is not `whole`,
@@ -136,9 +153,11 @@ class Session(SingleFlight):
             if bound_ms is not None:  # in a transaction, its own statements may have set one
                 known = self._limit_ms is not None and was_idle
                 prelude.append(encode.unaccompanied(bound.riding_sql(bound_ms, known=known)))
-        answer = Answer(len(prelude), len(batch))
+        answer = Answer(len(prelude), len(batch) + len(manner.further), manner.stream)
         last = encode.unaccompanied(afterwards) + encode.SYNC if afterwards else encode.SYNC
-        data = b"".join((*prelude, encode.parse(text), *self._executions(batch), last))
+        types = (encode.parameter_types(manner.oids),) if manner.oids else ()
+        parse, further = encode.parse(text, *types), map(encode.accompanied, manner.further)
+        data = b"".join((*prelude, parse, *self._executions(batch), *further, last))
         try:
             self._fly(data, answer, deadline)
         except DatabaseError as error:
@@ -148,7 +167,14 @@ class Session(SingleFlight):
             raise UnsafeStatement(f"{error}: use db.session()") from error
         self._learn(answer, bound_ms, was_idle=was_idle)
         rows = answer.rows or []
-        return Reply(answer.names, rows, answer.row_count, answer.tag, answer.afterwards)
+        return Reply(
+            answer.names,
+            rows,
+            answer.row_count,
+            answer.tag,
+            answer.afterwards,
+            answer.columns or (),
+        )
 
     def _executions(self, batch: Sequence[Sequence[object]]) -> list[bytes]:
         """Return Bind and Execute for each list of parameters; only the first is described, since

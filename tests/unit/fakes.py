@@ -11,7 +11,7 @@ from typing import Any
 from broker.deadline import Deadline, Instant
 from broker.settings import Settings, Tls
 from broker.wire import Sighting
-from broker.wire.session import Reply, Status
+from broker.wire.session import USUAL, Manner, Reply, Status
 
 
 class FakeClock:
@@ -128,6 +128,7 @@ class FakeSession:
         begin: bytes | None = None,
         afterwards: bytes | None = None,
         rides: bool = True,
+        manner: Manner = USUAL,
     ) -> Reply:
         """Answer with the next of `answers`, or as a server does where all is well."""
         self.flights.append((begin, text))

@@ -21,6 +21,7 @@ HEAVY = (
     "simpy",
     "awslambdaric",
     "sqlalchemy",
+    "alembic",
     "asyncio",
     "logging.config",
     "logging.handlers",
@@ -32,6 +33,8 @@ HEAVY = (
     "broker.simulate",
     "broker.observe",
     "broker.metrics",
+    "broker.dbapi",
+    "broker.sqlalchemy",
 )
 
 PROGRAM = """

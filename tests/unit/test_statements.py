@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.errors import BrokerError, ParameterError, UnsafeStatement
-from broker.statements import Kind, compile, refuse_unsafe
+from broker.statements import Kind, Style, compile, refuse_unsafe
 
 
 def text_of(sql: str) -> str:
@@ -499,3 +499,57 @@ def test_the_refused_statement_is_quoted_in_one_short_line():
 
 def test_the_same_text_is_compiled_once():
     assert compile("select :once") is compile("select :once")
+
+
+# The DB-API's parameters
+
+
+def of_format(sql: str) -> str:
+    return compile(sql, Style.FORMAT).text.decode()
+
+
+def test_each_percent_s_is_a_parameter_of_its_own():
+    assert of_format("select %s, %s::int") == "select $1, $2::int"
+    assert len(compile("select %s, %s::int", Style.FORMAT).names) == 2
+
+
+@pytest.mark.parametrize(
+    "quiet", ["'%s %'", '"a%s"', "-- 100%\n", "/* %d */", "E'\\'%s'", "$$ % $$"]
+)
+def test_a_percent_sign_in_strings_names_and_comments_is_only_itself(quiet):
+    assert of_format(f"select {quiet} %s") == f"select {quiet} $1"
+
+
+def test_two_percent_signs_are_one_everywhere():
+    """As PEP 249's suite and other drivers have it; pg8000 leaves both of them in strings."""
+    assert of_format("select '100%%', %s") == "select '100%', $1"
+
+
+def test_two_percent_signs_are_one_and_a_colon_is_only_itself():
+    assert of_format("select 7 %% %s, a[:b]") == "select 7 % $1, a[:b]"
+
+
+@pytest.mark.parametrize("sql", ["select 7 % 3", "select %d", "select %(n)s", "select %"])
+def test_any_other_percent_sign_is_refused_with_what_to_write(sql):
+    with pytest.raises(ParameterError, match="write %s for a parameter, %% for %"):
+        compile(sql, Style.FORMAT)
+
+
+def test_numbered_parameters_are_sent_as_they_are():
+    sql = "select $2, $1 % 3, 'a%s' -- :x"
+    statement = compile(sql, Style.NUMERIC_DOLLAR)
+    assert (statement.text.decode(), statement.names) == (sql, ())
+
+
+@pytest.mark.parametrize("style", Style)
+def test_what_a_statement_leaves_behind_is_seen_in_every_style(style):
+    assert compile("set search_path = x", style).hazards
+    assert compile("/* a */ vacuum", style).kind is Kind.ALONE
+
+
+def test_copy_out_of_a_table_or_a_query_reads_and_all_other_copies_write():
+    assert compile("copy t to stdout").reads
+    assert compile("COPY (select 1) TO STDOUT").reads
+    assert not compile("copy t from stdin").reads
+    assert not compile("copy (delete from t returning n) to stdout").reads
+    assert not compile("copy (with d as (delete from t returning n) table d) to stdout").reads

@@ -54,7 +54,7 @@ def test_a_statement_with_parameters_leaves_as_one_flight_with_one_sync(peer, se
     messages = peer.heard_messages()
     assert [code for code, _ in messages] == [b"P", b"B", b"D", b"E", b"S"]
     assert messages[0][1] == b"\0select $1::int\0\0\0"
-    assert reply == Reply(("n",), [[7]], 1, b"SELECT 1")
+    assert reply._replace(described=()) == Reply(("n",), [[7]], 1, b"SELECT 1")
     assert session.clean
 
 
@@ -152,7 +152,7 @@ def test_an_answer_cut_anywhere_is_the_same_answer(data):
 
     reply = session.execute(b"select", [()], Deadline.after(SOON), begin=b"begin")
 
-    assert reply == Reply(("n", "t"), [[1, "å"], [2, None]], 2, b"SELECT 2")
+    assert reply._replace(described=()) == Reply(("n", "t"), [[1, "å"], [2, None]], 2, b"SELECT 2")
     assert session.clean
 
 
