@@ -122,6 +122,12 @@ def _network(error: BrokerError) -> Access:
     return Access.HUNG_UP
 
 
+def first_words(error: BrokerError) -> str:
+    """Return what the attempt itself said, without what was added to it on the way up."""
+    own = [each for each in _chain(error) if isinstance(each, BrokerError)]
+    return str(own[-1])
+
+
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """Yield the error and its causes; one that is its own cause, once."""
     each: BaseException | None = error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -28,6 +29,7 @@ class Name(NamedTuple):
     generation: str | None
 
 
+@functools.lru_cache(maxsize=4096)  # the same names come again and again, 5,000 in a look
 def read_name(application: str) -> Name:
     """Return the name's parts."""
     match = _GENERATION.fullmatch(application)

@@ -91,7 +91,7 @@ def generations(looked: Looked) -> Iterator[Finding]:
     """Yield a finding for each application of which two versions hold sessions."""
     if not looked.pressed:
         return
-    for who, sessions in grouped(looked.unpooled, owner).items():
+    for who, sessions in looked.by_owner.items():
         versions = looked.generations(sessions)
         if not versions:
             continue
@@ -102,11 +102,11 @@ def generations(looked: Looked) -> Iterator[Finding]:
             f"{who}: {len(versions)} generations hold {count(len(sessions), 'session')} "
             f"together, {len(older)} of them of the older.",
             shown(
-                [
+                versions.values(),
+                lambda held: (
                     f"{held[0].name}: {count(len(held), 'session')}, {_states(held)}, "
                     f"the first connected {age(oldest(held))} ago"
-                    for held in versions.values()
-                ]
+                ),
             ),
             GENERATIONS_REMEDY,
             tuple(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 SHOWN = 6  # lines of evidence before "and … more"
 
@@ -89,10 +93,11 @@ class Finding:
         }
 
 
-def shown(lines: list[str], what: str = "more") -> tuple[str, ...]:
-    """Return the first lines, and how many were left out."""
-    left_out = len(lines) - SHOWN
-    return tuple(lines) if left_out <= 0 else (*lines[:SHOWN], f"and {left_out} {what}")
+def shown(items: Collection[T], say: Callable[[T], str], what: str = "more") -> tuple[str, ...]:
+    """Return a line for each of the first items, and how many were left out."""
+    lines = [say(item) for item in islice(items, SHOWN)]
+    left_out = len(items) - len(lines)
+    return (*lines, f"and {left_out} {what}") if left_out else tuple(lines)
 
 
 def identifier(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from broker.observe.application import Instance, grouped, instance, read_name
+from broker.observe.application import Instance, read_name
 from broker.observe.backend import Backend
 from broker.observe.finding import Finding, Kind, shown
 from broker.observe.looked import Looked
@@ -23,7 +23,7 @@ LEAK_REMEDY = (
 def leaks(looked: Looked) -> Iterator[Finding]:
     """Yield a finding for each instance whose sessions were used once, and pile up."""
     limits = looked.thresholds
-    for where, sessions in grouped(looked.unpooled, instance).items():
+    for where, sessions in looked.by_instance.items():
         left = [b for b in sessions if _left(b, looked)]
         ages = sorted(b.connected_s or 0.0 for b in left)
         # A pool opens its sessions together; a leak opens one after the other, and goes on.
@@ -37,7 +37,7 @@ def leaks(looked: Looked) -> Iterator[Finding]:
             (
                 f"the oldest has been idle for {age(max(b.state_s or 0.0 for b in left))}, "
                 f"the youngest for {age(min(b.state_s or 0.0 for b in left))}",
-                *shown([f"{b}: {b.shown_query}" for b in by_age(left)][:3]),
+                *(f"{b}: {b.shown_query}" for b in by_age(left)[:3]),
             ),
             LEAK_REMEDY,
             looked.limit_and_idle_timeout(where.owner.user, len(sessions)),
@@ -50,7 +50,7 @@ def pools(looked: Looked) -> Iterator[Finding]:
     limits = looked.thresholds
     held = {
         where: sessions
-        for where, sessions in grouped(looked.unpooled, instance).items()
+        for where, sessions in looked.by_instance.items()
         if len(sessions) > limits.pool_most
     }
     freed = sum(_freed(sessions, limits.pool_most) for sessions in held.values())
@@ -63,7 +63,7 @@ def pools(looked: Looked) -> Iterator[Finding]:
         Kind.POOLS,
         f"{count(sessions, 'session')} of {count(len(held), 'instance')}, {idle} of them idle: "
         f"pools of {limits.pool_most} would free {freed}, of {limits.pool_least} {least}.",
-        shown([_held(where, found, looked) for where, found in held.items()]),
+        shown(held.items(), lambda item: _held(*item, looked)),
         POOLS_REMEDY,
         (f"max: {limits.pool_most}, idleTimeoutMillis: 10_000  // node-postgres, as an example",),
         freed,

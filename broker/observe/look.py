@@ -75,6 +75,7 @@ def look(db: Broker) -> Snapshot:
 
     One transaction: three flights and COMMIT, two more where the machine's memory may be read.
     """
+    met = db.stats().too_many_connections
     with db.transaction(read_only=True) as tx:
         tx.run(BOUND, milliseconds=str(LOCK_TIMEOUT_MS))
         [facts] = tx.run(SERVER)
@@ -90,7 +91,7 @@ def look(db: Broker) -> Snapshot:
         databases=tuple(Database(*database) for database in databases),
         prepared=tuple(Prepared(*each) for each in prepared),
         memory_bytes=memory_bytes,
-        refusals=db.stats().too_many_connections,
+        refusals=db.stats().too_many_connections - met,
     )
 
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from broker.observe.application import grouped, read_name
+from broker.observe.application import (
+    Instance,
+    Owner,
+    grouped,
+    instance,
+    owner,
+    read_name,
+)
 from broker.observe.backend import Backend
 from broker.observe.finding import Finding, Kind, identifier
 from broker.observe.snapshot import Snapshot
@@ -47,6 +54,16 @@ class Looked:
     def unpooled_at_rest(self) -> list[Backend]:
         """Those of them that hold no transaction open for nobody: that is another finding."""
         return [b for b in self.unpooled if not b.idles_in_transaction]
+
+    @cached_property
+    def by_owner(self) -> dict[Owner, list[Backend]]:
+        """`unpooled` by application, role and database."""
+        return grouped(self.unpooled, owner)
+
+    @cached_property
+    def by_instance(self) -> dict[Instance, list[Backend]]:
+        """`unpooled` by owner and address."""
+        return grouped(self.unpooled, instance)
 
     def generations(self, sessions: list[Backend]) -> dict[str, list[Backend]]:
         """Return one application's sessions by generation, where two or three really overlap."""

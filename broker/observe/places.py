@@ -172,7 +172,7 @@ def walsenders(looked: Looked) -> Iterator[Finding]:
         Kind.WALSENDERS,
         f"All {now.server.max_wal_senders} places for replication are taken: the next standby, "
         "backup or subscriber gets 53300, whatever room there is for sessions.",
-        shown([str(b) for b in now.walsenders]),
+        shown(now.walsenders, str),
         WALSENDER_REMEDY,
         (f"max_wal_senders = {2 * now.server.max_wal_senders}",),
     )

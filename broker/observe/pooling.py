@@ -50,10 +50,8 @@ def bypassed(looked: Looked) -> Iterator[Finding]:
         f"{len(past)} come past it.",
         (
             *shown(
-                [
-                    f"{where}: {count(len(held), 'session')}"
-                    for where, held in grouped(past, instance).items()
-                ],
+                grouped(past, instance).items(),
+                lambda item: f"{item[0]}: {count(len(item[1]), 'session')}",
                 "more instances",
             ),
             f"the longest transaction among them: {age(longest)}",

@@ -18,7 +18,8 @@ DENIED = "42501"
 # pg_stat_get_activity(pid) is what pg_stat_activity reads, for one pid: so the look is as fresh as
 # can be. Another session with the same pid would not have idled for so long.
 END = """
-select pg_terminate_backend(a.pid)
+select pg_terminate_backend(a.pid),
+       coalesce(substring(a.query from '/[*]request_id=''([^'']*)'''), '')
 from pg_stat_get_activity(:pid) a join pg_roles r on r.oid = a.usesysid
 where a.pid <> pg_backend_pid()
   and a.backend_type = 'client backend'
@@ -33,14 +34,12 @@ where a.pid <> pg_backend_pid()
 def reap(db: Broker, verdicts: Iterable[Verdict], policy: Policy) -> list[Verdict]:
     """End the sessions that are to be ended; return all verdicts, with what became of them."""
     return [
-        replace(verdict, reason=_end(db, verdict, policy))
-        if verdict.reason is Reason.END
-        else verdict
+        _end(db, verdict, policy) if verdict.reason is Reason.END else verdict
         for verdict in verdicts
     ]
 
 
-def _end(db: Broker, verdict: Verdict, policy: Policy) -> Reason:
+def _end(db: Broker, verdict: Verdict, policy: Policy) -> Verdict:
     backend = verdict.backend
     try:
         told = db.run(
@@ -53,5 +52,7 @@ def _end(db: Broker, verdict: Verdict, policy: Policy) -> Reason:
     except StatementError as error:
         if error.sqlstate != DENIED:
             raise
-        return Reason.NOT_ALLOWED  # no pg_signal_backend
-    return Reason.ENDED if told and told[0][0] else Reason.WOKE_UP
+        return replace(verdict, reason=Reason.NOT_ALLOWED)  # no pg_signal_backend
+    if not told or not told[0][0]:
+        return replace(verdict, reason=Reason.WOKE_UP)
+    return replace(verdict, reason=Reason.ENDED, request_id=told[0][1])

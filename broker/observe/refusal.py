@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from broker.errors import BrokerError
-from broker.observe.access import Access, classify, server_fields
+from broker.observe.access import Access, classify, first_words, server_fields
 from broker.observe.finding import Finding, Kind, identifier
 from broker.observe.pooler import Pooler
 from broker.observe.words import count
@@ -56,7 +56,9 @@ def refused(error: BrokerError, settings: Settings, pooler: Pooler | None = None
     said = fields.get("M", "").strip()
     sqlstate = fields.get("C") or error.sqlstate
     where = f"{settings.host}:{settings.port}"
-    evidence = [f"it said: {said} [SQLSTATE {sqlstate}]" if said else f"what was seen: {error}"]
+    evidence = [
+        f"it said: {said} [SQLSTATE {sqlstate}]" if said else f"what was seen: {first_words(error)}"
+    ]
     if access in (Access.FULL, Access.RESERVED, Access.ROLE_FULL, Access.DATABASE_FULL):
         evidence.append(f"tried for {settings.timeout_s:g} s: no place came free for long enough")
     if pooler is not None:

@@ -49,6 +49,8 @@ class Verdict:
 
     backend: Backend
     reason: Reason
+    request_id: str = ""
+    """The invocation's whose statement was its last, where the broker wrote it behind that."""
 
 
 def judge(now: Snapshot, policy: Policy) -> list[Verdict]:

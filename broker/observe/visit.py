@@ -66,10 +66,12 @@ class Visitor:
         self, settings: Settings, before: Snapshot | None, pooler: Pooler | None
     ) -> tuple[Snapshot, Snapshot]:
         with Broker(settings) as db:
-            if before is None:
-                before = replace(look.look(db), pooler=pooler)
-                self.clock.sleep(BETWEEN_S)
-            return before, look.look(db)
+            if before is not None:
+                return before, look.look(db)
+            first = look.look(db)
+            self.clock.sleep(BETWEEN_S)
+            now = replace(look.look(db), refusals=first.refusals)  # it has the session already
+            return replace(first, pooler=pooler), now
 
     def _pooler(self, findings: list[Finding], unseen: list[str]) -> Pooler | None:
         if self.pooler is None:

@@ -44,9 +44,7 @@ def idle_in_transaction(looked: Looked) -> Iterator[Finding]:
         Kind.IDLE_IN_TRANSACTION,
         f"{count(len(old), 'session')} with a transaction open and nobody at work in it, the "
         f"oldest for {age(old[0].state_s)}.",
-        shown(
-            [f"{b}, idle for {age(b.state_s)} after: {b.shown_query}" for b in old], "more sessions"
-        )
+        shown(old, lambda b: f"{b}, idle for {age(b.state_s)} after: {b.shown_query}")
         + (("idle_in_transaction_session_timeout is 0: PostgreSQL never ends them",) * never),
         IDLE_REMEDY,
         (
@@ -75,7 +73,7 @@ def long_transactions(looked: Looked) -> Iterator[Finding]:
         Kind.LONG_TRANSACTION,
         f"{count(len(long), 'transaction')} of more than {age(limits.long_transaction_s)}, the "
         f"longest for {age(long[0].transaction_s)}.",
-        shown([f"{b}, {b.state} for {age(b.transaction_s)}: {b.shown_query}" for b in long]),
+        shown(long, lambda b: f"{b}, {b.state} for {age(b.transaction_s)}: {b.shown_query}"),
         LONG_REMEDY,
         (f"select pg_cancel_backend({long[0].pid});",),
         len(long),
@@ -97,14 +95,7 @@ def blocked(looked: Looked) -> Iterator[Finding]:
             f"{age(longest_s)}.",
             (
                 *((f"it is {head.state}: {head.shown_query}",) if head else ()),
-                *shown(
-                    [
-                        f"{waiters[pid]} waits for {_pids(waiters[pid].blocked_by)}: "
-                        f"{waiters[pid].shown_query}"
-                        for pid in chain
-                    ],
-                    "more waiters",
-                ),
+                *shown([waiters[pid] for pid in chain], _waits),
             ),
             BLOCKED_REMEDY,
             _unblock(root, looked),
@@ -122,7 +113,7 @@ def prepared(looked: Looked) -> Iterator[Finding]:
         Kind.PREPARED,
         f"{count(len(old), 'prepared transaction')}, the oldest {age(old[0].age_s)} old, which no "
         "session shows.",
-        shown([f"{p.gid} of {p.owner} on {p.database}, {age(p.age_s)} old" for p in old]),
+        shown(old, lambda p: f"{p.gid} of {p.owner} on {p.database}, {age(p.age_s)} old"),
         PREPARED_REMEDY,
         tuple(f"rollback prepared {literal(p.gid)};" for p in old[:3]),
     )
@@ -154,6 +145,10 @@ def _who(head: Backend | None, root: int) -> str:
     if head is not None:
         return f"P{str(head)[1:]}, in a transaction for {age(head.transaction_s)}"
     return "A prepared transaction" if root == PREPARED else f"Pid {root}"
+
+
+def _waits(waiter: Backend) -> str:
+    return f"{waiter} waits for {_pids(waiter.blocked_by)}: {waiter.shown_query}"
 
 
 def _pids(blockers: list[int] | None) -> str:

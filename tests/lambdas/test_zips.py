@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+NAMES = ["monitor", "provisioner", "reaper", "roller"]
+WATCHERS = ("monitor", "reaper")  # they observe, and count in EMF
 REQUIREMENTS = ROOT / "lambdas/provisioner/requirements.txt"
 
 
@@ -29,13 +31,14 @@ def test_what_the_provisioner_bundles_is_what_was_tested() -> None:
     assert bundled == {name: tested[name] for name in bundled}
 
 
-@pytest.mark.parametrize("name", ["provisioner", "roller"])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_handler_is_found_where_the_zip_has_it_with_nothing_but_its_requirements(
     name: str, tmp_path: Path
 ) -> None:
     shutil.copytree(ROOT / "lambdas" / name, tmp_path / name)
-    if name == "provisioner":
-        shutil.copytree(ROOT / "broker", tmp_path / "broker", ignore=_only_the_library)
+    if name != "roller":
+        ignore = _what_observes if name in WATCHERS else _only_the_library
+        shutil.copytree(ROOT / "broker", tmp_path / "broker", ignore=ignore)
     program = (
         "import json, sys\n"
         f"from {name}.handler import handler\n"
@@ -52,17 +55,23 @@ def test_a_handler_is_found_where_the_zip_has_it_with_nothing_but_its_requiremen
     assert ran.returncode == 0, ran.stderr
     loaded = set(json.loads(ran.stdout))
     assert "lambdas" not in loaded
-    assert loaded.isdisjoint({"aws_lambda_powertools", "click", "rich", "aiohttp", "plotly"})
+    assert loaded.isdisjoint({"boto3", "click", "rich", "aiohttp", "plotly", "numpy", "simpy"})
+    assert ("aws_lambda_powertools" in loaded) is (name in WATCHERS)
     if name == "provisioner":
         assert {"pg8000", "cryptography", "scramp", "broker"} <= loaded
 
 
 def _only_the_library(folder: str, names: list[str]) -> list[str]:
     """Leave out what is a developer's, as infra does."""
-    return [n for n in names if n in ("cli", "local", "plan", "pgbouncer", "__pycache__")]
+    return [n for n in names if n in ("plan", "observe") or n in _what_observes(folder, names)]
 
 
-@pytest.mark.parametrize("name", ["provisioner", "roller"])
+def _what_observes(folder: str, names: list[str]) -> list[str]:
+    """Leave out what the monitor and the reaper do without; they need broker.plan's thresholds."""
+    return [n for n in names if n in ("cli", "local", "pgbouncer", "simulate", "__pycache__")]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_handler_is_short_and_only_parses_calls_and_returns(name: str) -> None:
     source = (ROOT / "lambdas" / name / "handler.py").read_text()
 
