@@ -35,7 +35,7 @@ Brokers = Callable[..., Broker]
 def db(
     request: pytest.FixtureRequest, broker_to: Brokers, pgbouncer: Callable[..., PgBouncer]
 ) -> Broker:
-    made = broker_to(pgbouncer() if request.param == "pgbouncer" else None)
+    made = broker_to(pgbouncer() if request.param == "pgbouncer" else None, fresh_s=0.0)
     made.run("create table t (k int primary key, v text)")
     return made
 
