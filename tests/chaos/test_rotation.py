@@ -36,7 +36,6 @@ def test_the_pending_password_is_tried_however_many_rotations_were_missed(
         secret_arn=vault.variables(database.user)["BROKER_SECRET_ARN"],
         flavour=Flavour.DIRECT,
         tls=Tls.OFF,
-        fresh_s=0.0,  # the session was killed a moment ago
         fresh_s=0,  # look before each use: it was ended a moment ago
     )
     with Broker(settings) as db:
