@@ -1,0 +1,199 @@
+"""The dialect: PostgreSQL with pg8000's types, on the broker's DB-API.
+
+Statements are compiled with the server's own $1 … $n, so that a percent sign is only itself;
+exec_driver_sql() takes what the DB-API takes, %s. Isolation, read-only and deferrable ride with
+BEGIN in place of a SET, which would stay with a pooled connection. What SQLAlchemy asks a server
+once for each engine is asked in one flight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import time
+from functools import cached_property
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from sqlalchemy import URL, NullPool, Pool
+from sqlalchemy.dialects.postgresql.base import (
+    PGCompiler,
+    PGExecutionContext,
+    PGIdentifierPreparer,
+)
+from sqlalchemy.dialects.postgresql.pg8000 import PGDialect_pg8000, ServerSideCursor
+from sqlalchemy.engine.interfaces import BindTyping
+from sqlalchemy.exc import ArgumentError
+
+from broker import dbapi
+from broker.broker import Broker
+from broker.errors import ConnectionLost, DeadlineExceeded, OutcomeUnknown, ProtocolError
+
+TIMETZ = 1266  # time with time zone
+
+_FACTS = (
+    "select current_setting('server_version_num')::int, current_schema(), "
+    "current_setting('transaction_isolation'), current_setting('standard_conforming_strings')"
+)
+
+
+class Facts(NamedTuple):
+    """What SQLAlchemy wants to know of a server."""
+
+    version_num: int
+    schema: str
+    isolation: str
+    conforming_strings: str
+
+
+class NativeServerSideCursor(ServerSideCursor):
+    """A cursor that stays on the server, until its transaction ends."""
+
+    def execute_native(self, operation: str, args: Sequence[Any] = ()) -> None:
+        """Declare it for a statement with $1 … $n."""
+        declared = f"DECLARE {self.ident} NO SCROLL CURSOR FOR {operation}"
+        self.cursor.execute_native(declared, args)
+
+
+class BrokerExecutionContext(PGExecutionContext):
+    """A statement's way through the broker."""
+
+    def create_server_side_cursor(self) -> Any:
+        """Return a cursor for `stream_results` and `yield_per`."""
+        ident = f"c_{id(self):x}"
+        cursor = self._dbapi_connection.cursor()
+        return NativeServerSideCursor(cursor, ident)  # type: ignore[no-untyped-call]
+
+
+class BrokerDialect(PGDialect_pg8000):
+    """postgresql+broker."""
+
+    driver = "broker"
+    supports_statement_cache = True
+    default_paramstyle = "numeric_dollar"
+    bind_typing = BindTyping.RENDER_CASTS
+    execution_ctx_cls = BrokerExecutionContext  # type: ignore[assignment]
+    statement_compiler = PGCompiler  # type: ignore[assignment]  # pg8000's doubles percent signs
+    preparer = PGIdentifierPreparer  # type: ignore[assignment]
+    _facts: Facts
+
+    def __init__(self, **options: Any) -> None:
+        # SQLAlchemy would take the DB-API's, which is exec_driver_sql()'s alone.
+        super().__init__(**{**options, "paramstyle": self.default_paramstyle})  # type: ignore[no-untyped-call]
+
+    @classmethod
+    def import_dbapi(cls) -> ModuleType:
+        """Return the broker's DB-API."""
+        return dbapi
+
+    @classmethod
+    def get_pool_class(cls, url: URL) -> type[Pool]:  # noqa: ARG003  SQLAlchemy's signature
+        """Return the pool that keeps nothing: pooling is the broker's."""
+        return NullPool
+
+    # Connecting, for the URL postgresql+broker://
+
+    def create_connect_args(self, url: URL) -> Any:
+        """Return what connect() gets, where no `db` was given."""
+        return ([], {"url": url})
+
+    def connect(self, *_: Any, **parameters: Any) -> Any:
+        """Return a connection of the broker that the BROKER_ variables describe."""
+        url: URL = parameters["url"]
+        given = (url.host, url.port, url.database, url.username, url.password, url.query)
+        if any(given):
+            raise ArgumentError(
+                f"{url}: the settings are the BROKER_ variables, and the URL is only "
+                "postgresql+broker://; or use broker.sqlalchemy.create_engine(db)"
+            )
+        return dbapi.connect(self._from_env)
+
+    @cached_property
+    def _from_env(self) -> Broker:
+        return Broker.from_env()
+
+    def on_connect(self) -> Any:
+        """Return what gives a connection SQLAlchemy's converters, and one that pg8000 lacks."""
+        adapt = super().on_connect()  # type: ignore[no-untyped-call]
+
+        def on_connect(connection: dbapi.Connection) -> None:
+            adapt(connection)
+            connection.register_in_adapter(TIMETZ, time.fromisoformat)
+
+        return on_connect
+
+    # What is asked once for each engine
+
+    def initialize(self, connection: Any) -> None:
+        """Learn what the server is, in one flight that leaves no transaction open."""
+        asked = connection.connection.dbapi_connection
+        autocommit, asked.autocommit = asked.autocommit, True
+        try:
+            cursor = asked.cursor()
+            cursor.execute(_FACTS)
+            self._facts = Facts(*cursor.fetchone())
+        finally:
+            asked.autocommit = autocommit
+        super().initialize(connection)  # type: ignore[no-untyped-call]
+
+    def _get_server_version_info(self, connection: Any) -> tuple[int, ...]:  # noqa: ARG002
+        return divmod(self._facts.version_num, 10_000)
+
+    def _get_default_schema_name(self, connection: Any) -> str:  # noqa: ARG002
+        return self._facts.schema
+
+    def get_default_isolation_level(self, dbapi_conn: Any) -> Any:
+        """Return the engine's, or else the role's."""
+        return (dbapi_conn.isolation_level or self._facts.isolation).upper()
+
+    def _set_backslash_escapes(self, connection: Any) -> None:  # noqa: ARG002
+        self._backslash_escapes = self._facts.conforming_strings == "off"
+
+    # Running
+
+    def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        """Run what was compiled as the server has it, and all else as the DB-API has it."""
+        compiled = context is not None and context.compiled is not None
+        (cursor.execute_native if compiled else cursor.execute)(statement, parameters)
+
+    def do_executemany(
+        self, cursor: Any, statement: str, parameters: Any, context: Any = None
+    ) -> None:
+        """Do so for each list of parameters, in one flight."""
+        compiled = context is not None and context.compiled is not None
+        (cursor.executemany_native if compiled else cursor.executemany)(statement, parameters)
+
+    def is_disconnect(self, e: Any, connection: Any, cursor: Any) -> bool:  # noqa: ARG002
+        """Tell whether the session, and with it the transaction, is gone."""
+        if isinstance(e, (ConnectionLost, OutcomeUnknown, ProtocolError)):
+            return True
+        return isinstance(e, DeadlineExceeded) and e.sqlstate is None  # given up in the middle
+
+    # What rides with BEGIN
+
+    def set_isolation_level(self, dbapi_connection: Any, level: str) -> None:
+        """Let the transactions from here on have this level, or AUTOCOMMIT."""
+        dbapi_connection.autocommit = level == "AUTOCOMMIT"
+        if not dbapi_connection.autocommit:
+            dbapi_connection.isolation_level = level.replace("_", " ").lower()
+
+    def get_isolation_level(self, dbapi_connection: Any) -> Any:
+        """Return the level that was set, or else the role's."""
+        if dbapi_connection.autocommit:
+            return "AUTOCOMMIT"
+        return self.get_default_isolation_level(dbapi_connection)
+
+    def set_readonly(self, connection: Any, value: bool) -> None:
+        """Let the transactions from here on be read-only."""
+        connection.read_only = value
+
+    def get_readonly(self, connection: Any) -> bool:
+        """Tell whether they are."""
+        return bool(connection.read_only)
+
+    def set_deferrable(self, connection: Any, value: bool) -> None:
+        """Let the transactions from here on be deferrable."""
+        connection.deferrable = value
+
+    def get_deferrable(self, connection: Any) -> bool:
+        """Tell whether they are."""
+        return bool(connection.deferrable)
