@@ -5,15 +5,18 @@ ROOT := $(shell pwd -P)
 # A folder that was copied or moved carries a .venv that points at its old place.
 MOVED := $(if $(filter-out $(ROOT),$(shell cat .venv/root 2>/dev/null)),moved)
 
+# Node and npm are the venv's.
+CDK := PATH="$(ROOT)/.venv/bin:$$PATH" CDK_DISABLE_CLI_TELEMETRY=true node_modules/.bin/cdk
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check bench lock clean FORCE
+.PHONY: help setup demo up test deploy-test check chaos synth deploy destroy node bench lock clean FORCE
 .NOTPARALLEL:
 # A setup step that fails must not look done.
 .DELETE_ON_ERROR:
 
 help: ## list what there is to make
 	@echo 'make TARGET, where TARGET is one of:'
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
 
 setup: .setup/venv.stamp .setup/pgbouncer.stamp .setup/postgres_tls.stamp ## make .venv with every package, PostgreSQL and PgBouncer (demo and test do it too)
 
@@ -23,9 +26,12 @@ demo: setup ## run the main job on a real PostgreSQL and PgBouncer, and write a 
 up: setup ## run PostgreSQL and PgBouncer for development, until Ctrl-C
 	@.venv/bin/broker up
 
-test: setup check ## check, then run every test
+test: setup node .setup/checkov.stamp .setup/emulator.stamp check ## check, then run every test
 	@echo '==> pytest'
 	@$(PYTHON_IN_VENV) -m pytest </dev/null
+
+deploy-test: setup node .setup/emulator.stamp ## deploy, change, break and destroy every flavour in an emulated account
+	@$(PYTHON_IN_VENV) -m pytest -m deployment -s -n 2 tests/deployment </dev/null
 
 check: setup ## ruff, mypy and the import contracts
 	@echo '==> ruff check'
@@ -38,6 +44,20 @@ check: setup ## ruff, mypy and the import contracts
 	@echo '==> lint-imports'
 	@.venv/bin/lint-imports
 
+chaos: setup ## run 10,000 invocations under every fault, and report what came of each (SEED=… for the same again)
+	@$(PYTHON_IN_VENV) -m tests.chaos $(if $(SEED),--seed $(SEED)) </dev/null
+
+synth: node ## write the CloudFormation template of broker.toml to cdk.out/
+	@$(CDK) synth --quiet
+
+deploy: node ## deploy broker.toml with the AWS credentials of this shell
+	@$(CDK) deploy
+
+destroy: node ## remove what was deployed, but for the database and the network it is in
+	@$(CDK) destroy
+
+node: setup .setup/node.stamp # the CDK's CLI, at the version in package.json
+
 bench: setup ## measure, side by side, what the README claims
 	@$(PYTHON_IN_VENV) -m benchmarks </dev/null
 
@@ -45,7 +65,7 @@ lock: setup ## make constraints.txt again, with the newest versions that pyproje
 	@sh scripts/venv.sh lock </dev/null
 
 clean: ## remove everything that was made here
-	rm -rf .venv .setup build dist report.html
+	rm -rf .venv .setup build dist node_modules cdk.out report.html
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -64,6 +84,21 @@ clean: ## remove everything that was made here
 .setup/postgres_tls.stamp: .setup/venv.stamp scripts/postgres_tls.py scripts/debian.py $(if $(wildcard .venv/postgres-tls/postgres .venv/postgres-tls.missing),,FORCE)
 	@echo '==> PostgreSQL with TLS'
 	@$(PYTHON_IN_VENV) scripts/postgres_tls.py </dev/null
+	@touch $@
+
+.setup/node.stamp: .setup/venv.stamp package.json package-lock.json .npmrc $(if $(wildcard node_modules/.bin/cdk),,FORCE)
+	@echo '==> CDK CLI'
+	@PATH="$(ROOT)/.venv/bin:$$PATH" npm ci --silent </dev/null
+	@touch $@
+
+.setup/checkov.stamp: .setup/venv.stamp scripts/checkov.sh scripts/checkov.txt
+	@echo '==> checkov'
+	@sh scripts/checkov.sh </dev/null
+	@touch $@
+
+.setup/emulator.stamp: .setup/venv.stamp scripts/emulator.sh tests/deployment/constraints.txt $(if $(wildcard .setup/emulator/bin/python),,FORCE)
+	@echo '==> AWS emulator'
+	@sh scripts/emulator.sh make </dev/null
 	@touch $@
 
 FORCE:

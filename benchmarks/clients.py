@@ -2,12 +2,14 @@
 
 Run as `python -m benchmarks.clients`. Lines of JSON on stdin and stdout: first who to be
 ({"port", "user", "count"}), answered once all have logged in; then {"active", "seconds", "sql"},
-answered with what was done in those seconds. It ends with stdin.
+or {"rate", "seconds", "sql", "seed"}, answered with what was done in those seconds. It ends with
+stdin.
 """
 
 from __future__ import annotations
 
 import json
+import random
 import resource
 import signal
 import sys
@@ -15,7 +17,8 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from time import monotonic
+from queue import SimpleQueue
+from time import monotonic, sleep
 from typing import Any
 
 from benchmarks.stack import Target
@@ -83,6 +86,38 @@ class Clients:
         done.cpu_s = _cpu_s() - cpu_s
         return done
 
+    def receive(self, rate: float, seconds: float, sql: str, seed: int) -> Done:
+        """Let requests come at random moments, `rate` a second; a client that is free takes one."""
+        done, rng = Done(), random.Random(seed)
+        coming: SimpleQueue[float | None] = SimpleQueue()
+
+        def client(db: Broker) -> None:
+            taken: list[float] = []
+            while (came := coming.get()) is not None:
+                try:
+                    db.run(sql)
+                except Exception as error:
+                    done.failures[f"{type(error).__name__}: {error}"] += 1
+                else:
+                    taken.append((monotonic() - came) * 1000)
+            done.latencies_ms += taken
+
+        threads = [threading.Thread(target=client, args=(db,)) for db in self._brokers]
+        for thread in threads:
+            thread.start()
+        now, cpu_s = monotonic(), _cpu_s()
+        came, until_s = now + rng.expovariate(rate), now + seconds
+        while came < until_s:
+            sleep(max(0.0, came - monotonic()))
+            coming.put(came)
+            came += rng.expovariate(rate)
+        for _ in threads:
+            coming.put(None)
+        for thread in threads:
+            thread.join()
+        done.cpu_s = _cpu_s() - cpu_s
+        return done
+
     def close(self) -> None:
         """End the sessions."""
         for db in self._brokers:
@@ -112,7 +147,7 @@ def main() -> None:
     _answer(clients.log_in())
     for line in sys.stdin:
         order: dict[str, Any] = json.loads(line)
-        _answer(clients.run(order["active"], order["seconds"], order["sql"]))
+        _answer(clients.receive(**order) if "rate" in order else clients.run(**order))
     clients.close()
 
 

@@ -22,24 +22,31 @@ class Figure:
 
 @dataclass(frozen=True)
 class Ratio:
-    """One value over another, and the goal that it has, if it has one."""
+    """One value over another, and the goal that it has, if it has one: not above, not below."""
 
     value: float
-    limit: float | None = None
-    at_least: bool = False
+    most: float | None = None
+    least: float | None = None
 
     @property
     def met(self) -> bool | None:
         """Whether the goal is met; None where there is none."""
-        if self.limit is None:
+        if self.most is None and self.least is None:
             return None
-        return self.value >= self.limit if self.at_least else self.value <= self.limit
+        return (self.most is None or self.value <= self.most) and (
+            self.least is None or self.value >= self.least
+        )
+
+    @property
+    def _goal(self) -> str:
+        if self.most is not None and self.least is not None:
+            return f"in {self.least:g}-{self.most:g}"
+        return f"≤ {self.most:g}" if self.most is not None else f"≥ {self.least:g}"
 
     def __str__(self) -> str:
-        if self.limit is None:
+        if self.met is None:
             return f"{self.value:.2f}"
-        sign = "≥" if self.at_least else "≤"
-        return f"{self.value:.2f} {sign} {self.limit:g}: {'met' if self.met else 'NOT MET'}"
+        return f"{self.value:.2f} {self._goal}: {'met' if self.met else 'NOT MET'}"
 
 
 Cell = Figure | Ratio | None
@@ -88,6 +95,11 @@ def _plain(cell: Cell) -> dict[str, Any] | None:
     return asdict(cell) | ({"met": cell.met} if isinstance(cell, Ratio) else {})
 
 
-def ratio(ours: Sequence[float], theirs: Sequence[float], limit: float | None = None) -> Ratio:
+def ratio(
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    most: float | None = None,
+    least: float | None = None,
+) -> Ratio:
     """Return the median of the rounds' ratios: what disturbed a round disturbed both."""
-    return Ratio(median(a / b for a, b in zip(ours, theirs, strict=True)), limit)
+    return Ratio(median(a / b for a, b in zip(ours, theirs, strict=True)), most, least)

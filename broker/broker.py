@@ -72,7 +72,8 @@ class Broker:
         self._mine = _OfThread()
         self._event_loop = event_loop.Watch()
         self._cap = self._make_cap() if settings.cap else None
-        opener = Opener(settings, Credentials(settings), self.recorder, clock, rng, self._cap)
+        self._credentials = Credentials(settings, clock)
+        opener = Opener(settings, self._credentials, self.recorder, clock, rng, self._cap)
         policy = Policy(
             settings.fresh_s, settings.probe_s, settings.idle_timeout_s, settings.lifetime_s
         )
@@ -98,7 +99,7 @@ class Broker:
             self.recorder.count,
             self._clock,
             self._rng,
-            role=settings.user,
+            role=settings.user or "the_secrets_user",
         )
 
     @classmethod
@@ -113,8 +114,10 @@ class Broker:
         return made
 
     def __repr__(self) -> str:
-        where = f"{self.settings.host}:{self.settings.port}/{self.settings.database}"
-        return f"<Broker {where} as {self.settings.user}, {self.settings.flavour.value}>"
+        settings = self.settings
+        where = f"{settings.host}:{settings.port}" if settings.host else "where the secret says"
+        who = f"{settings.database or '…'} as {settings.user or '…'}"
+        return f"<Broker {where}/{who}, {settings.flavour.value}>"
 
     def __enter__(self) -> Broker:
         return self
@@ -346,13 +349,17 @@ class Broker:
         self._pool.retire_idle(Reason.SNAPSHOT)
 
     def after_restore(self) -> None:
-        """Draw random numbers of one's own, not those of the snapshot's other copies."""
+        """Draw random numbers of one's own, not those of the snapshot's other copies, and let
+        the credentials be fetched anew.
+        """
         self._rng.seed()
+        self._credentials.forget()
 
     def _after_fork(self) -> None:
         self.recorder.begin_anew()
         self._rng.seed()
         self._mine = _OfThread()
+        self._credentials.after_fork()
         if self._cap is not None:
             self._cap.after_fork()
         self._pool.after_fork()

@@ -120,7 +120,22 @@ class TooManyConnections(ConnectError):
 
 
 class AuthenticationFailed(ConnectError):
-    """The server did not accept the user or the password. Check BROKER_USER and its secret."""
+    """The server did not accept the user or the password. Check BROKER_USER and its secret.
+
+    A secret (BROKER_SECRET_ARN) was read again first, and another password tried if it had one.
+    With BROKER_AUTH=iam, check that the role may rds-db:connect as this user, and that the user
+    has rds_iam.
+    """
+
+
+class SecretUnavailable(ConnectError):
+    """Secrets Manager did not answer, or asked for patience, until the deadline.
+
+    Check the function's way to it (an interface endpoint in a VPC without NAT), or add the AWS
+    Parameters and Secrets extension, which keeps the secret.
+    """
+
+    retryable = True
 
 
 class TlsFailed(ConnectError):
@@ -233,7 +248,10 @@ class OutcomeUnknownAtDeadline(OutcomeUnknown, DeadlineExceeded):
 
 
 class ProtocolError(BrokerError):
-    """The server sent what the PostgreSQL protocol does not allow. The session was closed."""
+    """The server sent what the PostgreSQL protocol does not allow, or a value that cannot be read.
+
+    A session in doubt was closed. Check that BROKER_PORT is PostgreSQL's or the pooler's.
+    """
 
 
 class StatementError(BrokerError):

@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING
 from broker.backoff import delay_s
 from broker.credentials import Credentials
 from broker.deadline import Clock, Deadline
-from broker.errors import ConnectError, DeadlineExceeded, ServerUnavailable, TooManyConnections
+from broker.errors import (
+    AuthenticationFailed,
+    ConnectError,
+    DeadlineExceeded,
+    ServerUnavailable,
+    TooManyConnections,
+)
+from broker.login import Login
 from broker.settings import Flavour, Settings
 from broker.stats import Recorder
 from broker.wire import Session, cancel, connect, tls_context
 
+RENEWALS = 2  # of a login: to the current one, and on to one that is being rotated in
 CANCEL_BOUND_S = 0.2  # it comes out of the margin for the answer
 
 if TYPE_CHECKING:
@@ -38,7 +46,7 @@ class Opener:
         cap: Cap | None = None,
     ) -> None:
         self._cap = cap
-        self._settings = settings
+        self._settings = self._where = settings
         self._credentials = credentials
         self._recorder = recorder
         self._clock = clock
@@ -84,12 +92,13 @@ class Opener:
         settings = self._settings
         if not self._tls_is_known:  # reading certificates takes milliseconds: once, at first use
             self._tls, self._tls_is_known = tls_context(settings), True
-        bounded = deadline.within(settings.connect_timeout_s * 2.0 ** min(attempt, 10))
+        timeout_s = settings.connect_timeout_s * 2.0 ** min(attempt, 10)
+        login = self._credentials.login(deadline)
         lease = self._cap.take(deadline) if self._cap else None
         if lease is None:
-            return self._connect(bounded)
+            return self._log_in(login, timeout_s, deadline)
         try:
-            session = self._connect(bounded)
+            session = self._log_in(login, timeout_s, deadline)
         except ConnectError as error:
             (lease.abandon if error.session_may_live else lease.give_back)()
             raise
@@ -99,9 +108,22 @@ class Opener:
         self._cover(session, lease, deadline)
         return session
 
-    def _connect(self, bounded: Deadline) -> Session:
-        password = self._credentials.password()
-        return connect(self._settings, password, self._tls, bounded, self._clock)
+    def _log_in(self, login: Login, timeout_s: float, deadline: Deadline) -> Session:
+        """Connect; and again where the server refused a login that has changed meanwhile."""
+        for _ in range(RENEWALS):
+            try:
+                return self._connect(login, deadline.within(timeout_s))
+            except AuthenticationFailed as error:
+                other = self._credentials.renewed(login, deadline) if error.sqlstate else None
+                if other is None:
+                    raise
+            self._recorder.count("connect_retries")
+            login = other
+        return self._connect(login, deadline.within(timeout_s))
+
+    def _connect(self, login: Login, bounded: Deadline) -> Session:
+        self._where = login.settings
+        return connect(login.settings, login.password, self._tls, bounded, self._clock)
 
     def _cover(self, session: Session, lease: Lease, deadline: Deadline) -> None:
         """Let the lease stand for the session, or end it again."""
@@ -119,7 +141,7 @@ class Opener:
         """Stop what the session still runs on the server; its caller gave up at the deadline."""
         if self._settings.flavour is not Flavour.RDS_PROXY:  # which knows no CancelRequest
             bounded = Deadline.after(CANCEL_BOUND_S, self._clock)
-            cancel(self._settings, self._tls, session.cancel_key, bounded)
+            cancel(self._where, self._tls, session.cancel_key, bounded)
 
     def _given_up(self, error: ConnectError, attempts: int, started_s: float) -> ConnectError:
         took_s = self._clock.monotonic() - started_s

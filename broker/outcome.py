@@ -1,8 +1,10 @@
 """What became of a COMMIT whose answer was lost: asked on the server, never guessed.
 
 The transaction's id rides along with its first write. It means something only on the server that
-gave it: on a promoted standby the same id may be another transaction's. So the server's address
-rides along too, and another server is never asked.
+gave it: on a promoted standby the same id may be another transaction's, and after a crash the ids
+that were not in the log yet are given again. So the server's address rides along too, and the time
+since when it counts its statistics, which every recovery from a crash begins anew; a server of
+which either has changed is never asked.
 """
 
 from __future__ import annotations
@@ -23,7 +25,10 @@ from broker.errors import (
 )
 from broker.wire import Session
 
-PLACE = b"concat(inet_server_addr(),':',inet_server_port())"
+PLACE = (
+    b"concat(inet_server_addr(),':',inet_server_port(),'/',"
+    b"extract(epoch from pg_stat_get_bgwriter_stat_reset_time()))"
+)
 TRACK = b"select concat(pg_current_xact_id_if_assigned(),'@'," + PLACE + b")"
 """Rides after a write; one cell, with nothing before the @ where no id was assigned."""
 ASK = (
@@ -68,7 +73,7 @@ class Outcome(Enum):
     FORGOTTEN = "forgotten"
     """It is too old for the server to know."""
     ELSEWHERE = "elsewhere"
-    """Another server answers now, or the same one as a standby."""
+    """Another server answers now, or the same one as a standby or after a crash."""
     UNREACHABLE = "unreachable"
 
 

@@ -52,7 +52,7 @@ class Pool:
         self._taken = 0  # slots: sessions idle, out, and being opened
         self._lives_s: dict[Session, float] = {}
         self._doomed: set[Session] = set()  # out, and to be retired when they come back
-        self._waiting = 0  # threads in _wait
+        self._line: list[object] = []  # places of the threads in _wait, the first to go ahead
         self._closed = False
         self._served = 0  # invocations that have ended
 
@@ -86,7 +86,7 @@ class Pool:
     def _take(self, deadline: Deadline) -> Session | None:
         """Return an idle session, or None for the right to open one; wait until there is either."""
         with self._changed:
-            if not self._idle and self._taken >= self._max_sessions and not self._closed:
+            if self._line or not self._free():
                 self._wait(deadline)
             if self._closed:
                 raise BrokerClosed
@@ -95,16 +95,22 @@ class Pool:
             self._taken += 1
             return None
 
+    def _free(self) -> bool:
+        return bool(self._idle) or self._taken < self._max_sessions or self._closed
+
     def _wait(self, deadline: Deadline) -> None:
+        """Stand in line: who gives a session back and wants it again comes after those."""
         started_s = self._clock.monotonic()
-        self._waiting += 1
+        place = object()
+        self._line.append(place)
         try:
             free = self._changed.wait_for(
-                lambda: self._idle or self._taken < self._max_sessions or self._closed,
+                lambda: self._free() and (self._closed or self._line[0] is place),
                 min(deadline.remaining_s(), threading.TIMEOUT_MAX),
             )
         finally:
-            self._waiting -= 1
+            self._line.remove(place)
+            self._changed.notify_all()  # the next may be free to go as well
         waited_s = self._clock.monotonic() - started_s
         self._recorder.waited(waited_s * 1000)
         if not free:
@@ -189,8 +195,8 @@ class Pool:
         with self._changed:
             if not self._closed:
                 self._idle.append(session)
-                if self._waiting:
-                    self._changed.notify()
+                if self._line:
+                    self._changed.notify_all()
                 return
         self.retire(session, Reason.CLOSED)
 
@@ -228,7 +234,7 @@ class Pool:
     def _give_up_slot(self) -> None:
         with self._changed:
             self._taken -= 1
-            self._changed.notify()
+            self._changed.notify_all()
 
     def outstanding(self) -> dict[Session, Place]:
         """Return the sessions that are checked out, and where each was."""

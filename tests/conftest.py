@@ -88,15 +88,20 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def postgres_tls() -> Iterator[Postgres]:
-    """Run one PostgreSQL that takes TLS alone; skip, saying why, where there is none to be had."""
+def need_postgres_tls() -> None:
+    """Skip, saying why, where no PostgreSQL with TLS is to be had."""
     try:
         binaries.postgres_with_tls()
     except ServerError as error:
         if os.environ.get("CI"):  # a proof that is left out there is left out for good
             raise
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def postgres_tls() -> Iterator[Postgres]:
+    """Run one PostgreSQL that takes TLS alone."""
+    need_postgres_tls()
     with Postgres(tls=True) as server:
         yield server
 

@@ -2,14 +2,11 @@
 
 Loading botocore and making a client takes 170 ms of a cold start, this module 20 (docs/cap.md). It
 also keeps what a lease needs and an SDK hides: each request's own time limit, no hidden retries,
-and the answer's Date. Sources: "Signature Version 4 for API requests" (IAM User Guide), "DynamoDB
-low-level API" (Developer Guide).
+and the answer's Date. Source: "DynamoDB low-level API" (Developer Guide).
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import http.client
 import json
 import os
@@ -20,23 +17,21 @@ from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from broker.errors import ConfigurationError
+from broker.sigv4 import (
+    ALGORITHM,
+    Keys,
+    NoKeys,
+    Scope,
+    canonical_request,
+    keys_from,
+    region_from,
+    signature,
+)
 
 ANSWER_S = 1.0  # an answer takes some 5 ms; the clocks' check counts on no more than this
 CONNECT_S = 3.0  # TLS on Lambda's smallest share of a processor
 SPARE_FOR_S = 3.0  # for how long a connection is used again; one from before a freeze is not
 _TYPE = "application/x-amz-json-1.0"
-
-
-class Keys(NamedTuple):
-    """AWS credentials."""
-
-    access: str
-    secret: str
-    session: str | None = None
-
-    def __repr__(self) -> str:
-        return f"Keys({self.access!r})"
 
 
 class Answer(NamedTuple):
@@ -61,53 +56,23 @@ class Unanswered(Exception):
     """No answer came, or too late: the request may have been carried out or not."""
 
 
-def keys_from(environ: Mapping[str, str] = os.environ) -> Keys:
-    """Return the environment's keys, as Lambda gives them; elsewhere, those that botocore finds."""
-    if "AWS_ACCESS_KEY_ID" in environ:
-        names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-        return Keys(environ[names[0]], environ.get(names[1], ""), environ.get(names[2]))
-    # Late for its weight; under SnapStart and in containers there are no such variables.
-    import botocore.session  # type: ignore[import-untyped]
-
-    found = botocore.session.get_session().get_credentials()
-    if found is None:
-        raise Refused("NoCredentials", "no AWS credentials in the environment")
-    frozen = found.get_frozen_credentials()
-    return Keys(frozen.access_key, frozen.secret_key, frozen.token)
-
-
 def signed(
     target: str, body: bytes, host: str, region: str, keys: Keys, now: time.struct_time
 ) -> dict[str, str]:
     """Return the headers of a POST of `body` to /, Signature Version 4."""
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", now)
+    scope = Scope.at(now, region, "dynamodb")
     headers = {
         "content-type": _TYPE,
         "host": host,
-        "x-amz-date": stamp,
+        "x-amz-date": scope.stamp,
         "x-amz-target": f"DynamoDB_20120810.{target}",
     }
     if keys.session:
         headers["x-amz-security-token"] = keys.session
-    names = ";".join(sorted(headers))
-    canonical = "\n".join(
-        (
-            *("POST", "/", ""),
-            *(f"{name}:{headers[name]}" for name in sorted(headers)),
-            *("", names, hashlib.sha256(body).hexdigest()),
-        )
-    )
-    scope = f"{stamp[:8]}/{region}/dynamodb/aws4_request"
-    text = "\n".join(
-        ("AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest())
-    )
-    key = b"AWS4" + keys.secret.encode()
-    for part in scope.split("/"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    signature = hmac.digest(key, text.encode(), "sha256").hex()
+    canonical, names = canonical_request("POST", "", headers, body)
     headers["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={keys.access}/{scope}, "
-        f"SignedHeaders={names}, Signature={signature}"
+        f"{ALGORITHM} Credential={keys.access}/{scope}, "
+        f"SignedHeaders={names}, Signature={signature(canonical, keys, scope)}"
     )
     return headers
 
@@ -133,12 +98,7 @@ class DynamoDb:
 
         Raises ConfigurationError where none names a region.
         """
-        region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
-        if not region:
-            raise ConfigurationError(
-                "AWS_REGION is missing from the environment, and BROKER_CAP_TABLE is in a region; "
-                "for example AWS_REGION=eu-west-1"
-            )
+        region = region_from(environ, "BROKER_CAP_TABLE")
         names = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL")
         return cls(region, next((environ[n] for n in names if environ.get(n)), None))
 
@@ -159,6 +119,8 @@ class DynamoDb:
             connection.request("POST", "/", data, headers)
             response = connection.getresponse()
             text = response.read()
+        except NoKeys as error:
+            raise Refused("NoCredentials", str(error)) from error
         except (OSError, http.client.HTTPException) as error:
             if connection is not None:
                 connection.close()

@@ -13,10 +13,13 @@ from broker import BrokerError, UsageError, __version__
 
 MODULES = {
     "demo": "broker.cli.demo",
+    "doctor": "broker.cli.doctor",
     "invoke": "broker.cli.invoke",
     "measure": "broker.cli.measure",
     "plan": "broker.cli.plan",
+    "reap": "broker.cli.reap",
     "render": "broker.cli.render",
+    "simulate": "broker.cli.simulate",
     "up": "broker.cli.up",
 }
 """Where each command is; loaded when it is asked for, since the demo's plots take a second."""

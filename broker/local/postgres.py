@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -47,8 +47,8 @@ class Postgres:
 
     `settings` are postgresql.conf's, over DEFAULTS. A `directory` that is given is kept at the
     end and used again. Everybody logs in over TCP with SCRAM. With `tls` plaintext is refused, as
-    RDS does with rds.force_ssl; the certificate, for 127.0.0.1 and localhost, verifies against
-    `ca_file`. The wheel's build has no TLS: that server is the platform's own package.
+    RDS does with rds.force_ssl; the certificate, for 127.0.0.1, localhost and `names`, verifies
+    against `ca_file`. The wheel's build has no TLS: that server is the platform's own package.
     """
 
     host = LOOPBACK
@@ -60,8 +60,9 @@ class Postgres:
         directory: Path | None = None,
         port: int | None = None,
         tls: bool = False,
+        names: Sequence[str] = (),
     ) -> None:
-        self._certificates = certificates.issue(self.host, "localhost") if tls else None
+        self._certificates = certificates.issue(self.host, "localhost", *names) if tls else None
         self._settings = {**DEFAULTS, **(settings or {})}
         self._given_directory = directory
         self._given_port = port

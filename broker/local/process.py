@@ -28,6 +28,8 @@ LOOPBACK = "127.0.0.1"
 # Below the kernels' ephemeral ranges (Linux 32768+, macOS 49152+): a client's own source port can
 # then neither take a stopped server's port nor connect to itself.
 PORTS = range(20_000, 32_000)
+# Nothing of ours leaks into a server: PG* variables would. C on macOS keeps Postgres from crashing.
+ENVIRONMENT: Mapping[str, str] = {"LC_ALL": "C", "TZ": "UTC", "PATH": "/usr/bin:/bin"}
 
 
 class ServerError(BrokerError):
@@ -68,11 +70,20 @@ class ServerProcess:
 
     The directory is temporary and goes with `close()`, unless one was given: that one is kept.
     A guard (guard.py) ends the server and deletes the directory if we are gone without `close()`.
+    `environment` is added to ENVIRONMENT. `as_us` keeps our user, though we be root.
     """
 
-    def __init__(self, name: str, directory: Path | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        directory: Path | None = None,
+        *,
+        environment: Mapping[str, str] | None = None,
+        as_us: bool = False,
+    ) -> None:
         self.name = name
-        self.account = Account.for_servers()
+        self.account = None if as_us else Account.for_servers()
+        self._environment = {**ENVIRONMENT, **(environment or {})}
         self._keep = directory is not None
         self._child: subprocess.Popen[bytes] | None = None
         self.directory = self._make_directory(directory)
@@ -210,7 +221,7 @@ class ServerProcess:
                 stdout=log,
                 stderr=log,
                 cwd=self.directory,
-                env=ENVIRONMENT,
+                env=self._environment,
                 start_new_session=True,  # Ctrl-C reaches us alone: we stop servers in order
                 umask=0o077,
                 user=account.uid if account else None,
@@ -275,7 +286,3 @@ def _failure(what: str, log: str) -> ServerError:
     kind = PortTaken if "already in use" in log else ServerError
     tail = "\n".join(log.splitlines()[-20:])
     return kind(f"{what}; the end of its log:\n{tail}")
-
-
-# Nothing of ours leaks into a server: PG* variables would. C on macOS keeps Postgres from crashing.
-ENVIRONMENT: Mapping[str, str] = {"LC_ALL": "C", "TZ": "UTC", "PATH": "/usr/bin:/bin"}

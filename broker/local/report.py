@@ -6,45 +6,13 @@ from collections.abc import Sequence
 from html import escape
 from math import log10
 from pathlib import Path
-from typing import Any
 
 import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
 
 from broker.local.acts import Act
 from broker.local.demo_plan import demo_plan
+from broker.page import BLUE, GREY, RED, plot, styled, write_page
 
-RED, BLUE, GREY = "#d9534f", "#3b82c4", "#808890"
-
-STYLE = """
-:root { color-scheme: light dark; --ink: #1c2430; --soft: #5b6673; --line: #d5dae1;
-  --page: #ffffff; --bad: #b3261e; --good: #1a7f4b; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6eaf0; --soft: #a3adba; --line: #39424e;
-  --page: #14181e; --bad: #ff8a80; --good: #6dd5a0; } }
-body { background: var(--page); color: var(--ink); font: 16px/1.5 system-ui, sans-serif;
-  max-width: 60rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
-h1 { font-size: 1.6rem; line-height: 1.25; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
-p { color: var(--soft); }
-.table { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
-th, td { text-align: right; padding: .4rem .6rem; border-bottom: 1px solid var(--line);
-  font-variant-numeric: tabular-nums; }
-th:first-child { text-align: left; font-weight: 400; white-space: normal; }
-td.bad, p.bad { color: var(--bad); font-weight: 600; }
-td.good, p.good { color: var(--good); font-weight: 600; }
-.plot { min-height: 320px; }
-"""
-RECOLOUR = """
-const dark = matchMedia("(prefers-color-scheme: dark)");
-function recolour() {
-  const ink = dark.matches ? "#e6eaf0" : "#1c2430", line = dark.matches ? "#39424e" : "#d5dae1";
-  for (const plot of document.querySelectorAll(".js-plotly-plot")) {
-    Plotly.relayout(plot, {"font.color": ink, "xaxis.gridcolor": line, "yaxis.gridcolor": line,
-      "xaxis.linecolor": line, "yaxis.linecolor": line});
-  }
-}
-dark.addEventListener("change", recolour);
-recolour();
-"""
 LEADS = {
     "Without a broker": "Each environment keeps a plain connection of its own. PostgreSQL takes "
     "what max_connections allows, and refuses the others with 53300.",
@@ -62,18 +30,14 @@ def write_report(acts: Sequence[Act], path: Path) -> None:
         body += [
             f"<h2>{escape(act.name)}</h2>",
             f"<p>{escape(LEADS.get(act.name, ''))}</p>",
-            _plot(_sessions(act)),
-            _plot(_latencies(act)),
+            plot(_sessions(act)),
+            plot(_latencies(act)),
         ]
-    path.write_text(
-        "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        "<link rel='icon' href='data:,'>"
-        f"<title>lambda-pg-broker: the demo's report</title><style>{STYLE}</style>"
-        f"<script>{get_plotlyjs()}</script></head><body>"
-        "<h1>Thousands of Lambda clients, one small PostgreSQL</h1>"
-        f"{''.join(body)}<script>{RECOLOUR}</script></body></html>\n",
-        encoding="utf-8",
+    write_page(
+        path,
+        title="lambda-pg-broker: the demo's report",
+        heading="Thousands of Lambda clients, one small PostgreSQL",
+        body="".join(body),
     )
 
 
@@ -122,7 +86,7 @@ def _sessions(act: Act) -> go.Figure:
         )  # fmt: skip
     figure.update_xaxes(title="seconds")
     figure.update_yaxes(range=[0, limit * 1.15])
-    return _styled(figure, "Server sessions over time")
+    return styled(figure, "Server sessions over time")
 
 
 def _latencies(act: Act) -> go.Figure:
@@ -145,23 +109,4 @@ def _latencies(act: Act) -> go.Figure:
         figure.add_annotation(x=x, y=y, text=label, showarrow=False, xanchor=anchor)
     figure.update_xaxes(title="milliseconds", type="log", dtick=1)
     figure.update_yaxes(title="% of requests", range=[0, 103])
-    return _styled(figure, "Latency distribution")
-
-
-def _styled(figure: go.Figure, title: str) -> go.Figure:
-    figure.update_layout(
-        title={"text": title, "font": {"size": 15}, "x": 0, "xref": "paper"},
-        height=320,
-        margin={"l": 45, "r": 10, "t": 50, "b": 45},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, sans-serif", "size": 13, "color": GREY},
-        showlegend=False,
-    )
-    return figure
-
-
-def _plot(figure: go.Figure) -> str:
-    options: dict[str, Any] = {"responsive": True, "displayModeBar": False}
-    html = figure.to_html(full_html=False, include_plotlyjs=False, config=options)
-    return f"<div class='plot'>{html}</div>"
+    return styled(figure, "Latency distribution")

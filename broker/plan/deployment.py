@@ -49,6 +49,7 @@ class Database:
     memory_per_connection_bytes: int = CONNECTION_BYTES
     burstable: bool = False
     acu: float | None = None
+    min_acu: float | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)

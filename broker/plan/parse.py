@@ -26,7 +26,7 @@ from broker.plan.nearest import nearest
 from broker.plan.prices import Prices
 from broker.plan.reading import BadDeployment, Section
 
-TOP = ("database", "broker", "functions", "services", "reserved", "account", "prices")
+TOP = ("database", "broker", "functions", "services", "reserved", "account", "prices", "deploy")
 DATABASE = [
     "engine",
     "instance",
@@ -70,10 +70,10 @@ PGBOUNCER_CONSOLE = "pgbouncer"  # its admin console has this name
 LAMBDA_TIMEOUT_S = 900.0
 
 
-def read(path: Path) -> Deployment:
+def read(path: Path | str) -> Deployment:
     """Read the file; BadDeployment names the file, the key, the value and the remedy."""
     try:
-        text = path.read_bytes().decode()
+        text = Path(path).read_bytes().decode()
     except OSError as error:
         raise BadDeployment(
             f"{path}: {error.strerror}; name the file: broker plan FILE, or write one as "
@@ -134,6 +134,7 @@ def _database(section: Section) -> Database:
         ),
         burstable=bool(instance and instance.burstable),
         acu=section.real("max_acu", 8, least=1, most=256) if "max_acu" in section else None,
+        min_acu=_min_acu(section) if "max_acu" in section else None,
     )
 
 
@@ -145,7 +146,7 @@ def _instance(section: Section, engine: Engine) -> instances.Instance | None:
         if "max_acu" not in section:
             raise section.wrong("max_acu", "missing; Serverless v2 needs it, for example 16")
         most = section.real("max_acu", 16, least=1, most=256)
-        return instances.serverless(section.real("min_acu", 0.5, least=0, most=most), most)
+        return instances.serverless(_min_acu(section), most)
     for key in ("min_acu", "max_acu"):
         if key in section:
             raise section.wrong(key, 'only for instance = "serverless": leave it out')
@@ -163,6 +164,11 @@ def _instance(section: Section, engine: Engine) -> instances.Instance | None:
             "Or leave it out and give max_connections, vcpus and memory",
         )
     return instances.provisioned(name, aurora=engine is Engine.AURORA)
+
+
+def _min_acu(section: Section) -> float:
+    most = section.real("max_acu", 16, least=1, most=256)
+    return section.real("min_acu", 0.5, least=0, most=most)
 
 
 def _middle(section: Section) -> Middle:

@@ -13,10 +13,11 @@ def erlang_c(load: float, servers: int) -> float:
     """Return the chance that an arrival waits; `load` is rate × mean time, below `servers`."""
     if load >= servers:
         return 1.0
-    return _wait_chance(_erlang_b(load, servers), load, servers)
+    return _wait_chance(erlang_b(load, servers), load, servers)
 
 
-def _erlang_b(load: float, servers: int) -> float:
+def erlang_b(load: float, servers: int) -> float:
+    """Return the chance that an arrival is lost where none may wait."""
     blocked = 1.0
     for count in range(1, servers + 1):
         blocked = load * blocked / (count + load * blocked)
@@ -56,7 +57,7 @@ def servers_needed(
     if load > LARGE:
         return math.ceil(load + 4 * math.sqrt(load))  # waits with a chance below 0.0001
     servers = max(1, math.floor(load) + 1)
-    blocked = _erlang_b(load, servers)
+    blocked = erlang_b(load, servers)
     while True:
         decay = (servers - load) * wait_s / (mean_s * spread)
         if _wait_chance(blocked, load, servers) * math.exp(-decay) <= wait_chance:
@@ -69,16 +70,21 @@ def spread(times: Sequence[tuple[float, float, float | None]]) -> float:
     """Return (1 + cv²) / 2 of a mixture of (rate, mean_s, p99_s), never below 1."""
     total = sum(rate for rate, _, _ in times)
     mean = sum(rate * mean_s for rate, mean_s, _ in times) / total
-    square = sum(rate * mean_s**2 * (1 + _cv2(mean_s, p99_s)) for rate, mean_s, p99_s in times)
+    square = sum(rate * mean_s**2 * (1 + cv2(mean_s, p99_s)) for rate, mean_s, p99_s in times)
     return max(1.0, square / total / mean**2 / 2)
 
 
-def _cv2(mean_s: float, p99_s: float | None) -> float:
-    """Return the squared coefficient of variation; a p99 is read as that of a log-normal time.
+def log_sigma(mean_s: float, p99_s: float | None) -> float | None:
+    """Return the σ of the log-normal time with this mean and p99, None for an exponential one.
 
     p99/mean = exp(2.326σ - σ²/2) has its largest value at σ = 2.326; beyond it σ stays there.
     """
     if p99_s is None or p99_s <= mean_s:
-        return 1.0
-    sigma = P99 - math.sqrt(max(0.0, P99**2 - 2 * math.log(p99_s / mean_s)))
-    return math.exp(sigma**2) - 1
+        return None
+    return P99 - math.sqrt(max(0.0, P99**2 - 2 * math.log(p99_s / mean_s)))
+
+
+def cv2(mean_s: float, p99_s: float | None) -> float:
+    """Return the squared coefficient of variation; a p99 is read as that of a log-normal time."""
+    sigma = log_sigma(mean_s, p99_s)
+    return 1.0 if sigma is None else math.exp(sigma**2) - 1

@@ -67,6 +67,13 @@ class Section:
             raise self.wrong(key, f"{remedy}, for example {key} = {default:g}")
         return float(value)
 
+    def flag(self, key: str, default: bool) -> bool:
+        """Return true or false."""
+        value = self._values.get(key, default)
+        if not isinstance(value, bool):
+            raise self.wrong(key, f"must be true or false, for example {key} = true")
+        return value
+
     def text(self, key: str, default: str | None = None, *, example: str) -> str:
         """Return a text that is not empty."""
         value = self._values.get(key, default)

@@ -41,6 +41,13 @@ def add_timeouts(draft: Draft, deployment: Deployment) -> None:
         f"{MARGIN_S} s below the {which} timeout {bound:g} s; each function's own deadline is "
         + ("not sent behind RDS Proxy" if flavour is Flavour.RDS_PROXY else "sent with the flight"),
     )
+    numbers.whole(
+        "lock_timeout",
+        min(statement, queue),
+        "s",
+        f"a wait for a lock holds a session: no longer than a wait for a session, {queue} s",
+        "statement_timeout",
+    )
     transaction = numbers.whole(
         "idle_in_transaction_session_timeout",
         math.ceil(longest) + 2 * MARGIN_S,

@@ -21,7 +21,7 @@ from broker.errors import (
     ServerUnavailable,
     TlsFailed,
 )
-from broker.settings import Settings, Tls
+from broker.settings import PEM_BEGINS, Settings, Tls
 from broker.wire import translate
 from broker.wire.channel import Channel
 from broker.wire.session import Session
@@ -42,11 +42,16 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
     """Return the context that verifies the server as the settings ask; None for plaintext."""
     if settings.tls is Tls.OFF:
         return None
+    ca = settings.tls_ca or ""
+    is_text = ca.startswith(PEM_BEGINS)
     try:
-        context = ssl.create_default_context(cafile=settings.tls_ca)
-    except (OSError, ssl.SSLError) as error:
+        context = ssl.create_default_context(
+            cafile=None if is_text else settings.tls_ca, cadata=ca if is_text else None
+        )
+    except (OSError, TypeError) as error:  # TypeError: text beyond ASCII
+        shown = f"{ca[:40]!r}…" if is_text else repr(ca)
         raise ConfigurationError(
-            f"BROKER_TLS_CA={settings.tls_ca!r} cannot be read as certificates: {error}"
+            f"BROKER_TLS_CA={shown} cannot be read as certificates: {error}"
         ) from error
     if settings.tls is Tls.REQUIRE:
         context.check_hostname = False

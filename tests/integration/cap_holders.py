@@ -9,12 +9,13 @@ import time
 from urllib.parse import urlsplit
 
 from broker.cap.cap import Cap
-from broker.cap.dynamodb import DynamoDb, Keys
+from broker.cap.dynamodb import DynamoDb
 from broker.cap.lease import Terms
 from broker.cap.table import LeaseTable
 from broker.deadline import SYSTEM_CLOCK, Deadline
 from broker.errors import ConnectError
 from broker.settings import WhenUnreachable
+from broker.sigv4 import Keys
 
 
 def hold(endpoint: str, terms: Terms, table: str) -> None:

@@ -21,12 +21,13 @@ from botocore.credentials import Credentials  # type: ignore[import-untyped]
 from moto.server import ThreadedMotoServer
 
 from broker.cap import Cap
-from broker.cap.dynamodb import DynamoDb, Keys, signed
+from broker.cap.dynamodb import DynamoDb, signed
 from broker.cap.lease import Item, Terms
 from broker.cap.table import SCHEMA, LeaseTable, TableRefused
 from broker.deadline import SYSTEM_CLOCK, Deadline
 from broker.errors import CapReached, CapUnreachable
 from broker.settings import WhenUnreachable
+from broker.sigv4 import Keys
 from tests.wait import wait_until
 
 TABLE = "leases"

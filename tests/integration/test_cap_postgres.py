@@ -15,8 +15,9 @@ from typing import Self
 
 import pytest
 
-from broker.cap.dynamodb import DynamoDb, Keys, Unanswered
+from broker.cap.dynamodb import DynamoDb, Unanswered
 from broker.cap.table import SCHEMA
+from broker.sigv4 import Keys
 from tests.conftest import Database
 from tests.wait import wait_until
 

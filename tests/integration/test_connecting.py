@@ -281,6 +281,15 @@ def test_an_authority_that_cannot_be_read_is_a_configuration_error(broker_to: Br
         broker_to(tls=Tls.VERIFY_FULL, tls_ca="/nowhere/ca.pem").run("select 1")
 
 
+@pytest.mark.parametrize("text", ["nonsense", "\u00fc\n-----END CERTIFICATE-----"])
+def test_an_authority_given_as_text_that_is_none_is_a_configuration_error(
+    broker_to: Brokers, text: str
+) -> None:
+    pem = f"-----BEGIN CERTIFICATE-----\n{text}"
+    with pytest.raises(ConfigurationError, match=r"BROKER_TLS_CA=.*cannot be read"):
+        broker_to(tls=Tls.VERIFY_FULL, tls_ca=pem).run("select 1")
+
+
 def test_a_wrong_password_behind_a_pooler_is_the_same_error(
     broker_to: Brokers, pgbouncer: Callable[..., PgBouncer]
 ) -> None:

@@ -137,6 +137,29 @@ def test_threads_share_no_session_and_stay_within_the_maximum(
     assert db.stats().sessions_open <= 4
 
 
+def test_whoever_waits_longest_is_next_though_others_never_rest(
+    broker_to: Callable[..., Broker],
+) -> None:
+    """Threads that ask again at once do not keep those that wait from their turn."""
+    db = broker_to(max_sessions=2, timeout_s=20)
+    served = [0] * 6
+    over = threading.Event()
+
+    def work(number: int) -> None:
+        while not over.is_set():
+            db.run("select 1")
+            served[number] += 1
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: sum(served) > 600, "the threads to be served")
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert min(served) > max(served) / 4, served
+
+
 def test_waiting_for_a_session_ends_at_the_deadline_and_says_who_has_it(
     broker_to: Callable[..., Broker],
 ) -> None:

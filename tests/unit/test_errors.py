@@ -80,6 +80,7 @@ def test_only_what_left_nothing_behind_is_retryable():
         "CapReached",
         "CapUnreachable",
         "ConnectionLost",
+        "SecretUnavailable",
         "SerializationFailure",
         "ServerUnavailable",
         "TooManyConnections",

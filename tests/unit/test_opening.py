@@ -53,7 +53,11 @@ class Attempt:
         self.recorder = Recorder()
         config = settings(**changes)
         self.opener = Opener(
-            config, Credentials(config), self.recorder, self.clock, FixedRandom(share)
+            config,
+            Credentials(config, self.clock),
+            self.recorder,
+            self.clock,
+            FixedRandom(share),
         )
 
     def open(self, seconds: float = 30) -> Any:
@@ -167,7 +171,7 @@ def test_a_host_that_cannot_be_a_name_is_said_to_be_one(host):
     """Python's IDNA codec refuses it before any resolver sees it."""
     config = settings(host=host)
     clock = FakeClock()
-    opener = Opener(config, Credentials(config), Recorder(), clock, FixedRandom(1.0))
+    opener = Opener(config, Credentials(config, clock), Recorder(), clock, FixedRandom(1.0))
 
     with pytest.raises((ServerUnavailable, ConfigurationError)) as raised:
         opener.open(Deadline.after(0.01, clock))
@@ -181,7 +185,7 @@ def test_a_port_where_nobody_listens_is_named_with_its_reason():
         port = taken.getsockname()[1]
         config = settings(host="127.0.0.1", port=port)
         clock = FakeClock()
-        opener = Opener(config, Credentials(config), Recorder(), clock, FixedRandom(1.0))
+        opener = Opener(config, Credentials(config, clock), Recorder(), clock, FixedRandom(1.0))
         with pytest.raises(ServerUnavailable) as raised:
             opener.open(Deadline.after(0.2, clock))
 

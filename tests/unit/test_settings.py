@@ -74,12 +74,15 @@ def test_every_setting_is_read_from_its_own_variable():
         "BROKER_APPLICATION_NAME": "orders",
         "BROKER_METRICS_NAMESPACE": "Shop",
     }
-    assert set(given_) == {variable(name) for name in NAMES}
+    other_ways = {"BROKER_SECRET_ARN", "BROKER_AUTH"}
+    assert set(given_) | other_ways == {variable(name) for name in NAMES}
 
     settings = Settings.from_env(given_)
 
     assert {variable(name): getattr(settings, name) for name in NAMES} == {
         **given_,
+        "BROKER_SECRET_ARN": None,
+        "BROKER_AUTH": None,
         "BROKER_PORT": 6432,
         "BROKER_CAP": 80,
         "BROKER_CAP_LEASE_S": 900.0,
@@ -105,6 +108,8 @@ def test_every_setting_has_an_example_that_works(name):
     written = dict(module.example(one).split("=", 1) for one in together)
     if len(together) > 1:
         written["BROKER_FLAVOUR"] = "direct"  # the only one that has a cap of its own
+    if name in ("secret_arn", "auth"):
+        written["BROKER_PASSWORD"] = ""  # which they stand for
 
     assert getattr(read(**written), name) is not None
 
@@ -172,11 +177,58 @@ def test_no_unknown_variable_of_ours_is_passed_over(rest):
     assert difflib.get_close_matches(name, said.replace("?", " ").split(), n=1, cutoff=0.0)
 
 
-@pytest.mark.parametrize("name", ["BROKER_SECRET_ARN", "BROKER_AUTH"])
-def test_a_setting_that_is_not_built_yet_says_so_and_what_to_use(name):
-    said = refusal(**{name: "x"})
+ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:orders/app-AbCdEf"
 
-    assert said.startswith(f"{name} is not supported yet: use BROKER_")
+
+@pytest.mark.parametrize(
+    "ways",
+    [
+        {"BROKER_SECRET_ARN": ARN},
+        {"BROKER_AUTH": "iam"},
+        {"BROKER_PASSWORD": "", "BROKER_SECRET_ARN": ARN, "BROKER_AUTH": "iam"},
+    ],
+)
+def test_two_ways_to_log_in_contradict_each_other_and_both_are_named(ways):
+    said = refusal(**ways)
+
+    assert "keep one" in said
+    named = {name for name, value in {"BROKER_PASSWORD": "x", **ways}.items() if value}
+    assert all(name in said for name in named)
+
+
+def test_a_missing_password_may_be_a_secret_or_iam_instead():
+    assert "BROKER_SECRET_ARN or BROKER_AUTH=iam" in refusal(BROKER_PASSWORD="")
+    assert read(BROKER_PASSWORD="", BROKER_AUTH="iam").auth == "iam"
+    assert read(BROKER_PASSWORD="", BROKER_SECRET_ARN=ARN).secret_arn == ARN
+
+
+def test_a_secret_alone_is_enough_and_is_not_read():
+    settings = Settings.from_env({"BROKER_SECRET_ARN": ARN})
+
+    assert (settings.host, settings.user, settings.database) == ("", "", "")
+
+
+@pytest.mark.parametrize("port", ["5432", "6432"])
+def test_a_port_and_its_host_come_from_the_same_place(port):
+    with pytest.raises(ConfigurationError, match="BROKER_PORT is given without BROKER_HOST"):
+        Settings.from_env({"BROKER_SECRET_ARN": ARN, "BROKER_PORT": port})
+
+
+def test_iam_says_who_and_where_itself():
+    said = refusal(BROKER_PASSWORD="", BROKER_AUTH="iam", BROKER_USER="", BROKER_HOST="")
+
+    assert said.startswith("BROKER_HOST and BROKER_USER missing")
+
+
+def test_a_token_is_never_sent_in_plaintext():
+    said = refusal(BROKER_PASSWORD="", BROKER_AUTH="iam", BROKER_TLS="off")
+
+    assert "BROKER_AUTH=iam" in said
+    assert "needs TLS" in said
+
+
+def test_a_way_to_log_in_that_is_none_is_refused_with_the_one_there_is():
+    assert "BROKER_AUTH='ldap': must be iam" in refusal(BROKER_PASSWORD="", BROKER_AUTH="ldap")
 
 
 def test_variables_of_others_are_none_of_our_business():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,8 @@ def test_no_text_is_a_traceback(text: str) -> None:
 
 def test_the_flavours_are_the_librarys() -> None:
     assert [each.value for each in Flavour] == [each.value for each in LibraryFlavour]
+
+
+def test_a_file_may_be_named_as_text() -> None:
+    example = Path(__file__).parents[3] / "broker.toml"
+    assert read(str(example)) == dataclasses.replace(read(example), file=str(example))

