@@ -73,7 +73,8 @@ def relay(
 @pytest.fixture
 def db(relay: Relay, database: Database, request: pytest.FixtureRequest) -> Iterator[Broker]:
     flavour = Flavour.PGBOUNCER if "pgbouncer" in request.node.name else Flavour.DIRECT
-    with Broker(database.settings(port=relay.port, flavour=flavour, timeout_s=20)) as made:
+    changes: dict[str, Any] = {"flavour": flavour, "timeout_s": 20, "fresh_s": 0.0}  # it looks
+    with Broker(database.settings(port=relay.port, **changes)) as made:
         yield made
 
 
