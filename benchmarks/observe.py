@@ -23,7 +23,8 @@ ROWS = 5_000
 RUNS = 30
 SIMULATED = f"""from (
     select (a.pid + n)::int pid, backend_type, 'app'::name usename, 'appdb'::name datname,
-           'orders:' || n % 2 application_name, ('10.0.' || n % 50 || '.' || n % 200)::inet client_addr,
+           'orders:' || n % 2 application_name,
+           ('10.0.' || n % 50 || '.' || n % 200)::inet client_addr,
            (array['idle', 'active', 'idle in transaction'])[1 + n % 3] state, backend_start,
            backend_start xact_start, query_start, state_change,
            case when n % 10 = 0 then 'IO' end wait_event_type, repeat('select x from y ', 12) query
