@@ -248,7 +248,10 @@ class OutcomeUnknownAtDeadline(OutcomeUnknown, DeadlineExceeded):
 
 
 class ProtocolError(BrokerError):
-    """The server sent what the PostgreSQL protocol does not allow. The session was closed."""
+    """The server sent what the PostgreSQL protocol does not allow, or a value that cannot be read.
+
+    A session in doubt was closed. Check that BROKER_PORT is PostgreSQL's or the pooler's.
+    """
 
 
 class StatementError(BrokerError):

@@ -298,4 +298,10 @@ def _add_direct(draft: Draft, deployment: Deployment) -> None:
             f"what {user}'s applications hold",
             *inputs,
         )
+    if cap is None and opened[Kind.FUNCTION]:
+        draft.notes.append(
+            "Without broker.cap the count holds for one rollout at a time: sessions of frozen or "
+            "reaped environments stay until idle_session_timeout, so wait as long before the next "
+            "one, give overlap = 3, or give a cap, which holds always."
+        )
     add_sum(draft, sum(opened.values()), how or "no application", *inputs)

@@ -16,10 +16,16 @@ from typing import Any
 from pg8000 import native
 from pg8000.converters import make_params
 from pg8000.core import Context
-from pg8000.exceptions import InterfaceError
+from pg8000.exceptions import Error, InterfaceError
 
 from broker.deadline import Deadline
-from broker.errors import ConnectionLost, DeadlineExceeded, ProtocolError, UsageError
+from broker.errors import (
+    BrokerError,
+    ConnectionLost,
+    DeadlineExceeded,
+    ProtocolError,
+    UsageError,
+)
 from broker.wire import decode, encode, translate
 from broker.wire.channel import Channel
 
@@ -28,6 +34,8 @@ HEADER_BYTES = 5
 SMALLEST = 4  # a message's length counts itself
 _INT = Struct("!i").unpack_from
 _DESCRIPTIONS_KEPT = 256  # distinct row descriptions remembered in a session
+_STATUSES = (b"I", b"T", b"E")  # idle, in a transaction, in one that failed
+_SETTINGS_KEPT = 256  # that the server reports; a real one has about 15
 _SILENT = frozenset((b"1", b"2", b"3", b"n", b"t", b"s", b"I"))  # say nothing we need to know
 _UNASKED = frozenset((b"N", b"S", b"A", b"E"))  # may come with no statement under way
 
@@ -104,6 +112,12 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
         except ConnectionLost:
             self.lost = True
             raise
+        except (BrokerError, Error):
+            raise
+        except Exception as error:
+            if self._channel.settled or getattr(context, "stream", None) is not None:
+                raise  # the caller's own stream or adapter
+            raise ProtocolError(f"the server sent what cannot be read: {error!r}") from error
         finally:
             self._owner.release()
 
@@ -137,7 +151,7 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
                 self._take_rows(context, columns)
                 columns = self._describe(context, data)
             elif code == b"Z":
-                self._transaction_status = data
+                self._take_status(data)
                 break
             else:
                 self._handle(code, data, context)
@@ -147,6 +161,11 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
         self._take_rows(context, gathered or columns)
         if context.error is not None:
             raise context.error
+
+    def _take_status(self, data: bytes) -> None:
+        if data not in _STATUSES:
+            raise ProtocolError(f"the server is ready in the unknown state {data!r}")
+        self._transaction_status = data
 
     def _handle(self, code: bytes, data: bytes, context: Context) -> None:
         """Take one message that is neither a described row nor the flight's end."""
@@ -216,6 +235,12 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
         else:
             super().handle_COPY_OUT_RESPONSE(data, context)
 
+    def handle_PARAMETER_STATUS(self, data: bytes, context: Context) -> None:
+        """Keep what the server reports of its settings, within reason."""
+        super().handle_PARAMETER_STATUS(data, context)
+        if len(self.parameter_statuses) > _SETTINGS_KEPT:
+            raise ProtocolError(f"the server reports over {_SETTINGS_KEPT} settings")
+
     def _describe(self, context: Context, data: bytes) -> list[decode.Column]:
         """Take a RowDescription; return a list to gather each column's cells in."""
         known = self._descriptions.get(data)
@@ -237,10 +262,14 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
         """Convert what was gathered, and forget it if the statement failed."""
         if not columns or not columns[0] or context.error is not None:
             return
-        if len(columns[0]) == 1:
-            context.rows.append(decode.row(columns, context.input_funcs, self._client_encoding))
-        else:
-            context.rows += decode.rows(columns, context.input_funcs, self._client_encoding)
+        try:
+            if len(columns[0]) == 1:
+                row = decode.row(columns, context.input_funcs, self._client_encoding)
+                context.rows.append(row)
+            else:
+                context.rows += decode.rows(columns, context.input_funcs, self._client_encoding)
+        except Exception as error:
+            raise ProtocolError(f"a value of the answer cannot be read: {error!r}") from error
 
     def register_in_adapter(self, oid: int, in_func: decode.Converter) -> None:
         """Convert this type with `in_func` from here on."""
@@ -311,7 +340,13 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
                 raise ProtocolError(f"the server sent {code!r} with no statement under way")
             data = channel.buffer[channel.position + HEADER_BYTES : end]
             channel.position = end
-            self.message_types[code](data, context)
+            try:
+                self.message_types[code](data, context)
+            except BrokerError:
+                raise
+            except Exception as error:
+                channel.settled = False
+                raise ProtocolError(f"the server sent what cannot be read: {error!r}") from error
             if context.error is not None:
                 channel.settled = False
                 raise translate.session_ended(context.error.args[0])

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from pg8000.converters import make_params
-from pg8000.exceptions import DatabaseError
+from pg8000.exceptions import DatabaseError, InterfaceError
 
 from broker import bound
 from broker.deadline import Deadline, Instant
@@ -20,6 +20,8 @@ from broker.errors import (
     ConnectionLost,
     DeadlineExceeded,
     ParameterError,
+    ProtocolError,
+    UnsafeStatement,
 )
 from broker.wire import encode, translate
 from broker.wire.channel import Channel
@@ -142,6 +144,8 @@ class Session(SingleFlight):
         except DatabaseError as error:
             self._learn(answer, bound_ms, was_idle=was_idle)
             raise self._refusal(error.args[0], deadline) from error
+        except InterfaceError as error:  # the answer is whole, but not of this protocol
+            raise UnsafeStatement(f"{error}: use db.session()") from error
         self._learn(answer, bound_ms, was_idle=was_idle)
         rows = answer.rows or []
         return Reply(answer.names, rows, answer.row_count, answer.tag, answer.afterwards)
@@ -165,7 +169,10 @@ class Session(SingleFlight):
     def _learn(self, answer: Answer, bound_ms: int | None, *, was_idle: bool) -> None:
         """Keep what the server enforces from here on."""
         if answer.in_force is not None and self._limit_ms is None and was_idle:
-            self._limit_ms = bound.milliseconds(answer.in_force.decode())
+            try:
+                self._limit_ms = bound.milliseconds(answer.in_force.decode())
+            except ValueError as error:
+                raise ProtocolError(f"statement_timeout cannot be read: {error}") from error
         if self._transaction_status == b"I" or answer.tag == b"ROLLBACK":
             self._bound_ms = None  # ROLLBACK TO SAVEPOINT takes back what was set since
         elif bound_ms is not None:

@@ -56,12 +56,13 @@ def _trickles(world: World, rng: Random) -> int:
     return len(links)
 
 
-def _clients_links(world: World) -> list[Link]:
+def clients_links(world: World) -> list[Link]:
+    """Return the links of environments."""
     return [link for hop in (world.to_pooler, world.direct) for link in hop.links()]
 
 
 def _resets_the_idle(world: World, rng: Random) -> int:
-    links = _clients_links(world)
+    links = clients_links(world)
     for link in links:
         link.hop.call(link.end, rng.choice(list(End)))
     time.sleep(SETTLED_S)
@@ -70,14 +71,14 @@ def _resets_the_idle(world: World, rng: Random) -> int:
 
 def _resets_the_fresh(world: World, rng: Random) -> int:
     """Reset what was used a moment ago, and is therefore used again without a look."""
-    links = _clients_links(world)
+    links = clients_links(world)
     for link in links:
         link.hop.call(link.end, End.RESET)
     return len(links)
 
 
 def _silences_the_idle(world: World, rng: Random) -> int:
-    links = _clients_links(world)
+    links = clients_links(world)
     for link in links:
         link.hop.call(link.fall_silent)
     return len(links)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from broker.local import binaries
-from broker.local.postgres import FIXED, STOP_SIGNALS, SUPERUSER, Postgres
+from broker.local.cluster import SUPERUSER, prepare
+from broker.local.postgres import FIXED, STOP_SIGNALS, Postgres
 from broker.local.process import ServerProcess
 
 
@@ -16,22 +16,24 @@ class Standby(Postgres):
         super().__init__(settings)
         self._writer = writer
 
-    def _prepare(self, server: ServerProcess) -> None:
-        package, libraries = binaries.postgres_packages()
-        if libraries:
-            server.reachable(libraries)
-        self._bin = server.reachable(package, binaries.BIN / "postgres") / binaries.BIN
-        self._password = self._writer._password
-        server.write("superuser-password", self._password + "\n")
+    def start(self) -> None:
+        """Start it, copying the writer's data the first time."""
+        if self._server is None:
+            self._server = ServerProcess("postgres")
+            self._copy(self._server)
+            self._cluster = prepare(self._server, None)
+        super().start()
+
+    def _copy(self, server: ServerProcess) -> None:
         writer = self._writer
-        passfile = server.write(
-            "pgpass", f"{writer.host}:{writer.port}:*:{SUPERUSER}:{self._password}\n"
-        )
+        password = writer._cluster.password
+        server.write("superuser-password", f"{password}\n")
+        passfile = server.write("pgpass", f"{writer.host}:{writer.port}:*:{SUPERUSER}:{password}\n")
         conninfo = f"host={writer.host} port={writer.port} user={SUPERUSER} passfile={passfile}"
         data = server.directory / "data"
         server.run(
             [
-                *(self._bin / "pg_basebackup", "-D", data, "-d", conninfo),
+                *(writer._cluster.binaries / "pg_basebackup", "-D", data, "-d", conninfo),
                 *("--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf", "--no-sync"),
             ]
         )
@@ -40,15 +42,13 @@ class Standby(Postgres):
             auto.write("synchronous_standby_names = ''\ndefault_transaction_read_only = off\n")
 
     def _launch(self, server: ServerProcess) -> None:
-        data = server.directory / "data"
+        cluster = self._cluster
         settings = {**self._settings, **FIXED, "port": str(self.port)}
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
 
         def ready(_: str) -> bool:
-            pid_file = data / "postmaster.pid"
-            if not pid_file.exists():
-                return False
-            lines = pid_file.read_text().splitlines()
+            pid_file = cluster.data / "postmaster.pid"
+            lines = pid_file.read_text().splitlines() if pid_file.exists() else []
             return (
                 len(lines) >= 8
                 and lines[0].strip() == str(server.pid)
@@ -56,7 +56,7 @@ class Standby(Postgres):
             )
 
         server.start(
-            [self._bin / "postgres", "-D", data, *options],
+            [cluster.binaries / "postgres", "-D", cluster.data, *options],
             ready=ready,
             stop_signal=STOP_SIGNALS["immediate"],
         )

@@ -16,12 +16,14 @@ from typing import Any, Self
 
 from broker.local.fleet import EnvironmentInfo, EnvironmentState, Fleet, Function
 from broker.local.fleet_errors import FleetClosed, UnknownEnvironment
+from broker.local.launcher import DEFAULT_PRELOAD
 from broker.local.loop_thread import LoopThread
 from broker.local.pgbouncer import PgBouncer
 from broker.settings import Flavour
 from tests.chaos.cluster import Cluster
 from tests.chaos.hop import Hop
 from tests.chaos.load import Load
+from tests.chaos.vault import Vault
 from tests.chaos.vitals import holder_of
 
 CODE = Path(__file__).with_name("functions")
@@ -39,6 +41,7 @@ POOLER = {
     "server_login_retry": "0.2",
 }
 TIMEOUT_S = 5.0  # of an invocation
+PRELOAD = (*DEFAULT_PRELOAD, "boto3")  # which a rotation makes every environment import at once
 RETRY_S = 0.1
 MARGIN_S = 2.0  # of it, so that a machine that stands still for a while breaks no deadline
 
@@ -50,15 +53,17 @@ class World:
     """
 
     def __init__(self, clients: dict[str, int]) -> None:
-        self.passwords = {POOLED: token_urlsafe(), DIRECT: token_urlsafe()}
+        self.vault = Vault({POOLED: token_urlsafe(), DIRECT: token_urlsafe()})
         self.excused: set[str] = set()
         """Environments that a fault made late, or ended."""
         self._clients = clients
         self._versions = 0
+        self._rotations = 0
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
+            opening.enter_context(self.vault)
             self.cluster = opening.enter_context(Cluster())
             loop = LoopThread("chaos")
             opening.callback(loop.close)
@@ -70,7 +75,7 @@ class World:
                 opening.callback(hop.close)
             self._create_ledger()
             self.pooler = opening.enter_context(PgBouncer(*self._pooler_config()))
-            self.fleet = opening.enter_context(Fleet())
+            self.fleet = opening.enter_context(Fleet(preload=PRELOAD))
             self.deploy()
             self.load = Load(self.fleet, self._clients)
             opening.callback(self.load.close)
@@ -92,7 +97,7 @@ class World:
 
     def _create_ledger(self) -> None:
         writer = self.cluster.writer
-        for role, password in self.passwords.items():
+        for role, password in self.vault.current.items():
             writer.create_role(role, password)
         writer.create_database(DATABASE)
         self.sql("create table ledger (id bigint generated always as identity, token text)")
@@ -101,11 +106,10 @@ class World:
     def _pooler_config(self) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
         conninfo = f"host={self.to_server.host} port={self.to_server.port} dbname={DATABASE}"
         config = {"databases": {DATABASE: conninfo}, "pgbouncer": POOLER}
-        sql = "select rolpassword from pg_authid where rolname = :role"
-        return config, {POOLED: str(self.sql(sql, role=POOLED)[0][0])}
+        return config, {POOLED: (self.vault.current | self.vault.pending)[POOLED]}
 
     def deploy(self, handler: str = "ledger.handler", **more: str) -> None:
-        """Deploy both functions, with the passwords of now and `more` variables."""
+        """Deploy both functions, with `more` variables."""
         self._versions += 1
         for name, hop, flavour in (
             (POOLED, self.to_pooler, Flavour.PGBOUNCER),
@@ -116,7 +120,7 @@ class World:
                 "BROKER_PORT": str(hop.port),
                 "BROKER_DATABASE": DATABASE,
                 "BROKER_USER": name,
-                "BROKER_PASSWORD": self.passwords[name],
+                **self.vault.variables(name),
                 "BROKER_FLAVOUR": flavour.value,
                 "BROKER_TLS": "off",
                 "BROKER_MARGIN_S": str(MARGIN_S),
@@ -135,10 +139,12 @@ class World:
             )
 
     def rotate_passwords(self) -> None:
-        """Change both passwords where they are checked; environments still have the old ones."""
-        for role in self.passwords:
-            self.passwords[role] = token_urlsafe()
-            self.cluster.writer.set_password(role, self.passwords[role])
+        """Change both passwords where they are checked; in the vault the new ones are pending."""
+        self.vault.finish()
+        self._rotations += 1
+        for role in self.vault.current:  # PgBouncer takes a file of the same second and size for
+            self.vault.pending[role] = token_urlsafe(32 + self._rotations % 64)  # the same file
+            self.cluster.writer.set_password(role, self.vault.pending[role])
         self.pooler.reload(*self._pooler_config())
 
     def sql(self, sql: str, **parameters: Any) -> list[list[Any]]:

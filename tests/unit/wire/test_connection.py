@@ -385,8 +385,9 @@ def test_an_answer_that_nobody_asked_for_is_given_to_nobody(peer, session):
 def test_what_cannot_be_converted_spoils_no_session(peer, session):
     session.register_in_adapter(INT4, lambda text: 1 / 0)
     peer.says(selected(("1",)))
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ProtocolError, match="a value of the answer cannot be read") as caught:
         run(session)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert session.clean
 
 
