@@ -60,6 +60,9 @@ def test_pools_may_open_no_more_than_their_sizes_and_any_limit_of_theirs(
     assert 0 <= pooler.may_open <= sizes
     if not any(by_database.values()) and not any(by_user.values()):
         assert pooler.may_open == sizes
+    for name, limit in by_user.items():
+        assert not limit or pooler.may_open_as(name) <= limit
+        assert pooler.may_open_as(name) <= sum(p.most for p in pools if p.user == name)
     for name, limit in by_database.items():
         only = replace(pooler, pools=tuple(p for p in pools if p.database == name))
         assert not limit or only.may_open <= limit
