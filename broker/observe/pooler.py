@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -35,6 +37,11 @@ class Pool:
             + self.servers_logging_in
         )
 
+    @property
+    def most(self) -> int:
+        """The server sessions that it may come to hold."""
+        return self.size + self.reserve
+
     def __str__(self) -> str:
         return f"{self.database}/{self.user}"
 
@@ -49,23 +56,35 @@ class Pooler:
     """The backends that its server sessions are."""
     max_client_connections: int
     clients: int
-    max_by_database: dict[str, int]
+    max_by_database: Mapping[str, int]
     """max_db_connections, by the database as clients name it."""
-    max_by_user: dict[str, int]
+    max_by_user: Mapping[str, int]
 
     @property
     def may_open(self) -> int:
-        """The server sessions that its pools may come to hold together."""
-        most = 0
-        for database in sorted({pool.database for pool in self.pools}):
-            pools = [pool for pool in self.pools if pool.database == database]
-            opened = sum(self.most_of(pool) for pool in pools)
-            limit = self.max_by_database.get(database, 0)
-            most += min(opened, limit) if limit else opened
-        return most
+        """The server sessions that its pools may come to hold together.
 
-    def most_of(self, pool: Pool) -> int:
-        """Return how many server sessions this pool may come to hold, its reserve included."""
-        limit = self.max_by_user.get(pool.user, 0)
-        most = pool.size + pool.reserve
-        return min(most, limit) if limit else most
+        Both maps bound it: each database's pools together, and each user's.
+        """
+        by_database, by_user = Counter[str](), Counter[str]()
+        for pool in self.pools:
+            by_database[pool.database] += pool.most
+            by_user[pool.user] += pool.most
+        return min(_bounded(by_database, self.max_by_database), _bounded(by_user, self.max_by_user))
+
+    def may_open_as(self, user: str) -> int:
+        """Return how many of them may be this user's."""
+        most = sum(pool.most for pool in self.pools if pool.user == user)
+        return _bounded(Counter({user: most}), self.max_by_user)
+
+    def may_open_on(self, server_database: str) -> int:
+        """Return how many of them may be on this database of the server's."""
+        pools = [pool for pool in self.pools if pool.server_database == server_database]
+        most = Counter[str]()
+        for pool in pools:
+            most[pool.database] += pool.most
+        return _bounded(most, self.max_by_database)
+
+
+def _bounded(most: Counter[str], limits: Mapping[str, int]) -> int:
+    return sum(min(number, limits.get(name) or number) for name, number in most.items())

@@ -148,12 +148,11 @@ def _excesses(pooler: Pooler, now: Snapshot) -> Iterator[str]:
     if pooler.may_open > limit:
         yield f"all pools together {pooler.may_open}, the server has {limit} for ordinary roles"
     for role in now.roles:
-        most = sum(pooler.most_of(pool) for pool in pooler.pools if pool.user == role.name)
+        most = pooler.may_open_as(role.name)
         if 0 < role.limit < most and not role.is_super:
             yield f"role {role.name}: pools of {most}, CONNECTION LIMIT {role.limit}"
     for database in now.databases:
-        pools = [pool for pool in pooler.pools if pool.server_database == database.name]
-        most = sum(pooler.most_of(pool) for pool in pools)
+        most = pooler.may_open_on(database.name)
         if 0 < database.limit < most:
             yield f"database {database.name}: pools of {most}, CONNECTION LIMIT {database.limit}"
 

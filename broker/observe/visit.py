@@ -59,6 +59,11 @@ class Visitor:
         if pooler is not None:
             now = replace(now, pooler=self._pooler(findings, unseen))
         now = look.with_memory(now, self.memory_bytes)
+        if now.server.port not in (None, self.server.port):
+            unseen.append(
+                f"what is in between: {self.server.host}:{self.server.port} led to a server that "
+                f"listens on {now.server.port}; if it is PgBouncer, give --pgbouncer"
+            )
         findings += diagnose(now, before)
         return Visit(ranked(findings), unseen + blind_spots(now), now)
 

@@ -65,6 +65,14 @@ def test_serverless_without_a_pooler_from_many_addresses(server: Postgres, crowd
     assert "pool_mode = transaction" in found[0].apply
 
 
+def test_three_sessions_an_address_are_small_pools_and_no_fleet(
+    server: Postgres, crowd: Crowd
+) -> None:
+    for host in range(11):
+        crowd.open(3, application="web", address=f"127.0.1.{host + 1}")
+    assert kinds(findings(server)) == ["nearly_full"]
+
+
 def test_serverless_behind_one_interface_is_named_and_so_is_the_doubt(
     server: Postgres, crowd: Crowd
 ) -> None:

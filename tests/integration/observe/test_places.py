@@ -13,9 +13,11 @@ from pathlib import Path
 import pg8000.native
 import pytest
 
+from broker.cli.doctor import headline
 from broker.local.postgres import Postgres
 from broker.observe.diagnosis import blind_spots, diagnose
 from broker.observe.look import memory_bytes, with_memory
+from tests.chaos.standby import Standby
 from tests.integration.observe.conftest import (
     ORDINARY,
     PASSWORD,
@@ -210,8 +212,18 @@ def test_max_connections_beyond_the_machines_own_memory() -> None:
         assert kinds(findings(open_up(server))) == ["memory"]
 
 
-def test_a_replica_says_that_it_is_one(newest: Postgres, crowd18: Crowd) -> None:
-    assert not snapshot(newest).server.in_recovery
+def test_a_replica_says_that_it_is_one_and_needs_no_more_than_a_writer() -> None:
+    """53300 on the writer is not to be seen on its replica: the doctor says which one this is."""
+    with Postgres() as writer:
+        open_up(writer)
+        with Standby(writer, {}) as replica:
+            now = snapshot(replica)
+            assert now.server.in_recovery
+            assert diagnose(now) == []
+            [unseen] = diagnose(replace(now, refusals=1))
+            assert "a replica: its places are its own, not another's" in unseen.evidence[-1]
+            assert "a replica, up" in headline(now)
+        assert "a writer" in diagnose(replace(snapshot(writer), refusals=1))[0].evidence[-1]
 
 
 def test_looking_changes_nothing_and_waits_for_no_lock(newest: Postgres, crowd18: Crowd) -> None:

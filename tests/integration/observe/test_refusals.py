@@ -214,6 +214,18 @@ def test_a_console_in_the_place_of_postgresql_is_recognised(
     assert "this one after --pgbouncer" in told
 
 
+def test_a_server_that_is_looked_at_through_a_pooler_is_recognised(
+    newest: Postgres, pooler_to: Start
+) -> None:
+    pooler = pooler_to(newest.conninfo("postgres"))
+    through = address_of(newest, USER, database="appdb").replace(str(newest.port), str(pooler.port))
+    found = visit(through)
+    assert found.findings == []
+    assert any(f"listens on {newest.port}; if it is PgBouncer" in spot for spot in found.unseen)
+    direct = visit(address_of(newest, USER))
+    assert not any("in between" in spot for spot in direct.unseen)
+
+
 def test_a_pooler_that_is_full_is_told_from_a_server_that_is(
     newest: Postgres, crowd18: Crowd, pooler_to: Start
 ) -> None:

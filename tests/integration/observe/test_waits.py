@@ -41,6 +41,14 @@ def test_many_that_idle_in_transaction_on_a_full_server_come_first(
     )
 
 
+def test_many_that_pause_for_a_second_while_there_is_room_are_no_finding(
+    server: Postgres, crowd: Crowd
+) -> None:
+    crowd.open(10, sql="begin")
+    time.sleep(1.2)
+    assert findings(server) == []
+
+
 def test_a_statement_that_sets_a_password_is_not_shown(server: Postgres, crowd: Crowd) -> None:
     crowd.open(sql="begin; select 'alter role x password hunter2'")
     time.sleep(0.2)
