@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
@@ -10,6 +11,8 @@ from broker.local.postgres import Postgres, StopMode
 from tests.chaos.standby import Standby
 from tests.wait import wait_until
 
+WAITING = """select 1 from pg_stat_activity where wait_event = 'SyncRep'
+             and query like 'comment on database%'"""
 SETTINGS = {"max_connections": "80", "wal_keep_size": "256MB"}
 
 
@@ -60,11 +63,37 @@ class Cluster:
             standby.close()
             raise
         self._standby = standby
-        self._alter_system("synchronous_standby_names", "'*'")
-        wait_until(
-            lambda: self.writer.admin("select sync_state from pg_stat_replication") == [["sync"]],
-            "the standby to be synchronous",
-        )
+        self._wait_for_it_at_commit()
+
+    def _wait_for_it_at_commit(self) -> None:
+        """Make COMMIT wait for the standby, and see one wait.
+
+        pg_stat_replication says "sync" a moment before that is so for everybody, and what is
+        acknowledged in that moment would be lost. So COMMIT waits for nobody first, in vain.
+        """
+        self._alter_system("synchronous_standby_names", "'nobody'")
+        with ThreadPoolExecutor(1) as thread:
+            waiting = [thread.submit(self._commit)]
+
+            def seen() -> bool:
+                if waiting[0].done():
+                    waiting[0] = thread.submit(self._commit)
+                return bool(self.writer.admin(WAITING))
+
+            try:
+                wait_until(seen, "a COMMIT to wait for a standby")
+            finally:
+                self._alter_system("synchronous_standby_names", "'*'")
+
+            def let_go() -> bool:
+                self.writer.admin("select pg_switch_wal()")  # the standby answers to that
+                return waiting[0].done()
+
+            wait_until(let_go, "the standby to be synchronous")
+            waiting[0].result()
+
+    def _commit(self) -> None:
+        self.writer.admin("comment on database postgres is 'committed'")
 
     def switch_over(self) -> None:
         """Promote the standby, or one made now. The old writer stays, and is read-only (25006)."""
