@@ -94,7 +94,8 @@ def connect(
             ours = _translated(error, where)
             if isinstance(ours, ConnectError):  # the server's own refusal says that there is none
                 ours.session_may_live = sock is not None and ours.sqlstate is None
-            raise ours from error
+            if ours is not error:
+                raise ours from error
         raise
 
 
