@@ -72,9 +72,12 @@ def serverless(looked: Looked) -> Iterator[Finding]:
 
 def churn(looked: Looked) -> Iterator[Finding]:
     """Yield a finding where sessions come and go as if each request had its own."""
-    rate = looked.opened_per_s
+    rate, opened = looked.opened_per_s, looked.now.opened_since(looked.before) or 0
     places = looked.now.server.ordinary_limit
-    if rate is None or rate * 60 < places or looked.found(Kind.SERVERLESS):
+    # Two looks are a second apart: one session, such as ours, is no rate.
+    if rate is None or opened < looked.thresholds.crowd or looked.found(Kind.SERVERLESS):
+        return
+    if rate * 60 < places:
         return
     yield Finding(
         Kind.SERVERLESS,

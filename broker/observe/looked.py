@@ -42,7 +42,10 @@ class Looked:
     @cached_property
     def opened_per_s(self) -> float | None:
         """Sessions opened a second, those that have ended included."""
-        return self.now.opened_per_s(self.before)
+        opened = self.now.opened_since(self.before)
+        if opened is None or self.before is None or self.now.at_s <= self.before.at_s:
+            return None
+        return opened / (self.now.at_s - self.before.at_s)
 
     @cached_property
     def unpooled(self) -> list[Backend]:

@@ -132,14 +132,12 @@ class Snapshot:
         """How many more sessions ordinary roles may open, once ours has ended."""
         return max(0, self.server.ordinary_limit - self.taken)
 
-    def opened_per_s(self, before: Snapshot | None) -> float | None:
-        """Sessions opened a second since `before`, ended ones too; None where nobody counted."""
-        if before is None or self.at_s <= before.at_s:
-            return None
-        now, then = self.opened, before.opened
+    def opened_since(self, before: Snapshot | None) -> int | None:
+        """Sessions opened since `before`, ended ones too; None where nobody counted."""
+        now, then = self.opened, before.opened if before else None
         if now is None or then is None or now < then:  # the statistics were reset
             return None
-        return (now - then) / (self.at_s - before.at_s)
+        return now - then
 
     @property
     def opened(self) -> int | None:

@@ -14,6 +14,7 @@ from broker.observe.backend import Backend
 from broker.observe.diagnosis import RULES, diagnose, ranked
 from broker.observe.finding import SHOWN, Finding, Kind, shown
 from broker.observe.look import memory_bytes
+from broker.observe.looked import Looked
 from broker.observe.snapshot import Database, Role, Snapshot
 from broker.observe.waits import chains
 from broker.observe.words import age, count
@@ -169,17 +170,35 @@ def test_numbered_instances_are_no_deploy() -> None:
     assert "two_generations" not in crowd(4)
 
 
-def test_a_counter_that_was_reset_is_no_rate() -> None:
-    def counted(at_s: float, sessions: int | None) -> Snapshot:
-        return replace(
-            snapshot(at_s=at_s), databases=(Database("appdb", -1, sessions, None, None),)
-        )
+def counted(at_s: float, sessions: int | None) -> Snapshot:
+    return replace(snapshot(at_s=at_s), databases=(Database("appdb", -1, sessions, None, None),))
 
+
+def test_a_counter_that_was_reset_or_is_not_there_is_no_rate() -> None:
     now, before = counted(1010.0, 500), counted(1000.0, 100)
-    assert now.opened_per_s(before) == 40.0
-    assert before.opened_per_s(now) is None
-    assert now.opened_per_s(counted(1000.0, 501)) is None
-    assert now.opened_per_s(counted(1000.0, None)) is None
+    assert Looked(now, before).opened_per_s == 40.0
+    assert Looked(before, now).opened_per_s is None
+    assert Looked(now, counted(1000.0, 501)).opened_per_s is None
+    assert Looked(now, counted(1000.0, None)).opened_per_s is None
+    assert Looked(now, counted(1010.0, 100)).opened_per_s is None
+    assert Looked(now).opened_per_s is None
+
+
+@pytest.mark.parametrize(
+    ("opened", "within_s", "found"),
+    [
+        (1, 0.01, []),  # our own
+        (9, 1.0, []),
+        (10, 1.0, ["serverless_without_pooler"]),
+        (96, 60.0, []),  # fewer than have room
+        (97, 60.0, ["serverless_without_pooler"]),
+    ],
+)
+def test_sessions_that_come_and_go_are_a_finding_where_they_would_fill_the_server_each_minute(
+    opened: int, within_s: float, found: list[str]
+) -> None:
+    told = diagnose(counted(1000.0 + within_s, opened), counted(1000.0, 0))
+    assert [finding.kind.value for finding in told] == found
 
 
 def test_the_smaller_of_machine_and_container_is_the_memory() -> None:
