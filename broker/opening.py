@@ -21,6 +21,7 @@ from broker.settings import Flavour, Settings
 from broker.stats import Recorder
 from broker.wire import Session, cancel, connect, tls_context
 
+RENEWALS = 2  # of a login: to the current one, and on to one that is being rotated in
 CANCEL_BOUND_S = 0.2  # it comes out of the margin for the answer
 
 if TYPE_CHECKING:
@@ -108,15 +109,17 @@ class Opener:
         return session
 
     def _log_in(self, login: Login, timeout_s: float, deadline: Deadline) -> Session:
-        """Connect; and once more where the server refused a login that has changed meanwhile."""
-        try:
-            return self._connect(login, deadline.within(timeout_s))
-        except AuthenticationFailed as error:
-            other = self._credentials.renewed(login, deadline) if error.sqlstate else None
-            if other is None:
-                raise
-        self._recorder.count("connect_retries")
-        return self._connect(other, deadline.within(timeout_s))
+        """Connect; and again where the server refused a login that has changed meanwhile."""
+        for _ in range(RENEWALS):
+            try:
+                return self._connect(login, deadline.within(timeout_s))
+            except AuthenticationFailed as error:
+                other = self._credentials.renewed(login, deadline) if error.sqlstate else None
+                if other is None:
+                    raise
+            self._recorder.count("connect_retries")
+            login = other
+        return self._connect(login, deadline.within(timeout_s))
 
     def _connect(self, login: Login, bounded: Deadline) -> Session:
         self._where = login.settings

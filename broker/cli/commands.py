@@ -13,9 +13,11 @@ from broker import BrokerError, UsageError, __version__
 
 MODULES = {
     "demo": "broker.cli.demo",
+    "doctor": "broker.cli.doctor",
     "invoke": "broker.cli.invoke",
     "measure": "broker.cli.measure",
     "plan": "broker.cli.plan",
+    "reap": "broker.cli.reap",
     "render": "broker.cli.render",
     "simulate": "broker.cli.simulate",
     "up": "broker.cli.up",

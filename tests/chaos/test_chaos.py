@@ -20,6 +20,7 @@ INVOCATIONS = 18  # of each round
 numbers = itertools.count(500)  # no round may find the rows of another
 CLIENTS = {POOLED: 4, DIRECT: 2}
 ONE_EACH = sum(CLIENTS.values())
+ROUNDS = 6
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +74,13 @@ def test_a_library_that_breaks_a_promise_is_caught(
     [meant] = [each for each in (CALM, *FAULTS) if each.name == fault]
     world.deploy(handler="broken.handler", BREAK=broken)
     try:
-        result = healthy.run(Round(next(numbers), (meant,), ONE_EACH))
+        found: set[Breach | Wrong] = set()
+        for _ in range(ROUNDS):  # a fault hits by chance
+            result = healthy.run(Round(next(numbers), (meant,), ONE_EACH))
+            found |= {one.what for one in result.findings}
+            if breach in found:
+                break
     finally:
         world.deploy()
         world.fleet.retire_old()
-    assert breach in {one.what for one in result.findings}
+    assert breach in found

@@ -1,0 +1,1 @@
+"""Observe: a server's activity → a snapshot → findings, and the reaper's verdicts."""
