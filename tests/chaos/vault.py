@@ -1,4 +1,6 @@
-"""Secrets on loopback: Lambda's extension, which caches, and Secrets Manager, which knows.
+"""Secrets on loopback: Secrets Manager, and Lambda's extension, which gives the current version.
+
+Each environment has an extension of its own, and asks it when it starts: nothing is cached then.
 
 Source: "Use AWS Secrets Manager secrets in AWS Lambda functions" and the API reference's
 GetSecretValue (Secrets Manager User Guide).
@@ -22,13 +24,12 @@ class Vault:
     def __init__(self, passwords: dict[str, str]) -> None:
         self.current = dict(passwords)
         self.pending: dict[str, str] = {}
-        self._cached = dict(passwords)  # what the extension read first, and goes on giving
         vault = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 [arn] = parse_qs(urlsplit(self.path).query)["secretId"]
-                self._answer(vault._cached.get(user_of(arn)), arn)
+                self._answer(vault.current.get(user_of(arn)), arn)
 
             def do_POST(self) -> None:
                 asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
