@@ -8,9 +8,8 @@ from random import Random
 from tests.chaos.fault import ALL, Fault
 from tests.chaos.link import End, Link
 from tests.chaos.load import Event
-from tests.chaos.world import World
+from tests.chaos.world import SETTLED_S, World
 
-SETTLED_S = 0.15  # above BROKER_FRESH_S: sessions are looked at before they are used
 LONG_AGO_S = 120.0  # what the clock is set ahead by, for a session to look long idle
 
 

@@ -11,8 +11,8 @@ import pg8000.native
 
 from tests.chaos.fault import ALL, Fault
 from tests.chaos.link import End, Link
-from tests.chaos.network import SETTLED_S, clients_links
-from tests.chaos.world import DATABASE, DIRECT, POOL_SIZE, POOLED, RESERVE_SIZE, World
+from tests.chaos.network import clients_links
+from tests.chaos.world import DATABASE, DIRECT, POOL_SIZE, POOLED, RESERVE_SIZE, SETTLED_S, World
 
 AT_ONCE = 3
 HOG_BOUND_S = 5.0  # for where another fault has silenced the way

@@ -42,6 +42,7 @@ POOLER = {
 }
 TIMEOUT_S = 5.0  # of an invocation
 PRELOAD = (*DEFAULT_PRELOAD, "boto3")  # which a rotation makes every environment import at once
+SETTLED_S = 0.15  # above BROKER_FRESH_S: sessions are looked at before they are used
 RETRY_S = 0.1
 MARGIN_S = 2.0  # of it, so that a machine that stands still for a while breaks no deadline
 
@@ -211,6 +212,7 @@ class World:
         for hop in self.hops:
             if hop.failures:
                 raise hop.failures[0]
+        time.sleep(SETTLED_S)  # what the last strike ended a moment ago is no fault of the next
 
     def _restore_pooler(self) -> None:
         if not self.pooler.running:
