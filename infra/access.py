@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
@@ -22,7 +23,8 @@ class Access:
     """Where to, whom to trust, who lets in, and what a function must be allowed.
 
     `users` and `secrets` have, by the server's user, the name and the secret that clients log in
-    with; `grant` allows a function what it needs for one user.
+    with; `grant` allows a function what it needs for one user. What stands in between is watched
+    by its `healthy_tasks` (PgBouncer) or its `proxy_name` (RDS Proxy).
     """
 
     host: str
@@ -34,6 +36,8 @@ class Access:
     users: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, secretsmanager.ISecret] = field(default_factory=dict)
     extra: Mapping[str, str] = field(default_factory=dict)
+    healthy_tasks: cloudwatch.Metric | None = None
+    proxy_name: str | None = None
 
     def environment(
         self, plan: Plan, application: Application, *, read_only: bool

@@ -79,3 +79,4 @@ class Balancer(elb.NetworkLoadBalancer):
             tcp_idle_timeout=Duration.seconds(IDLE_S),
             default_target_groups=[tasks],
         )
+        self.healthy_tasks = tasks.metrics.healthy_host_count()

@@ -60,8 +60,8 @@ class Client:
         name: str | None,
         queue: sqs.IQueue | None,
         read_only: bool,
-    ) -> None:
-        """Place, tell, allow and bound the function."""
+    ) -> Application:
+        """Place, tell, allow and bound the function; return what the plan has it as."""
         application = self._application(fn, name)
         if read_only and self._access.reader_host is None:
             raise UsageError(
@@ -79,6 +79,7 @@ class Client:
         if queue is not None:
             self._take(fn, application, queue)
         fn.node.add_dependency(self._roles)
+        return application
 
     def _application(self, fn: lambda_.Function, name: str | None) -> Application:
         """Find the function in the plan, or say what to add to it."""

@@ -12,13 +12,15 @@ from broker.plan import Deployment, make_plan
 
 from .client import Client
 from .database import Database
-from .flavours import Parts, make_access
+from .flavours import Parts, make_access, server_login
 from .layer import Layer
 from .network import Network
 from .options import Auth, Options
 from .provisioner import Provisioner
 from .rds_ca import rds_ca
+from .roles import MONITOR, REAPER
 from .secrets import logins
+from .watch import Eyes, Watch
 
 
 class ConnectionBroker(Construct):
@@ -26,7 +28,7 @@ class ConnectionBroker(Construct):
 
     Raises DoesNotFit for a deployment that does not fit. Attributes: `plan`; `host` and `port`,
     where functions connect; `layer`, with the library; `clients`, the security group that is let
-    in.
+    in; `watch`, with the alarms.
     """
 
     def __init__(
@@ -47,11 +49,12 @@ class ConnectionBroker(Construct):
         network = Network(vpc, vpc_subnets or _private(vpc))
         found, ca = Database.of(database), rds_ca(options.rds_ca)
         users = [pair.user for pair in deployment.middle.pairs]
-        secrets = {}
+        secrets, watchers = {}, {}
         if options.auth is Auth.SECRET:
             secrets = logins(self, "Server", users, "On the server")
+            watchers = logins(self, "Watcher", [MONITOR, REAPER], "On the server")
         provisioner = Provisioner(self, "Provisioner", network=network, database=found, ca=ca)
-        roles = provisioner.make_roles(self.plan, dict(secrets))
+        roles = provisioner.make_roles(self.plan, {**secrets, **watchers})
         parts = Parts(network, found, self.plan, options, secrets, provisioner, roles, ca)
         access = make_access(self, parts)
         self.host, self.port = access.host, access.port
@@ -59,6 +62,16 @@ class ConnectionBroker(Construct):
         self._client = Client(self, network=network, access=access, plan=self.plan, roles=roles)
         self.clients = self._client.group
         self._layers = [self.layer]
+        grant = server_login(self, found, watchers)
+        self.watch = Watch(
+            self,
+            "Watch",
+            settings=options.watch,
+            name=self.node.path,
+            plan=self.plan,
+            access=access,
+            eyes=Eyes(network, found, ca, grant, watchers, roles),
+        )
 
     def connect(
         self,
@@ -74,7 +87,10 @@ class ConnectionBroker(Construct):
         `queue` it also takes that queue's messages, as many at once as the plan allows. `read_only`
         leads it to the database's readers.
         """
-        self._client.connect(fn, self._layers, name=name, queue=queue, read_only=read_only)
+        application = self._client.connect(
+            fn, self._layers, name=name, queue=queue, read_only=read_only
+        )
+        self.watch.add_function(application.name, fn)
 
 
 def _private(vpc: ec2.IVpc) -> ec2.SubnetSelection:

@@ -88,6 +88,7 @@ def _pooled(scope: Construct, parts: Parts) -> Access:
         tls_ca=certificate.ca,
         users={pair.user: middle.client(pair) for pair in middle.pairs},
         secrets=clients,
+        healthy_tasks=pooler.balancer.healthy_tasks,
     )
 
 
@@ -124,7 +125,7 @@ def _proxied(scope: Construct, parts: Parts) -> Access:
 
 def _direct(scope: Construct, parts: Parts) -> Access:
     table = CapTable(scope, "Leases")
-    login = _login(scope, parts)
+    login = server_login(scope, parts.database, parts.secrets)
 
     def grant(grantee: iam.IGrantable, user: str) -> object:
         table.allow(grantee)
@@ -142,9 +143,12 @@ def _direct(scope: Construct, parts: Parts) -> Access:
     )
 
 
-def _login(scope: Construct, parts: Parts) -> Grant:
-    if parts.secrets:
-        return read_secret(parts.secrets)
-    if parts.database.resource_id is None:
+def server_login(
+    scope: Construct, database: Database, secrets: Mapping[str, secretsmanager.ISecret]
+) -> Grant:
+    """Return a grant that lets a function log in at the server itself, as one of its users."""
+    if secrets:
+        return read_secret(secrets)
+    if database.resource_id is None:
         raise UsageError("IAM needs the database's resource id: give Database(resource_id=…)")
-    return connect_as(scope, parts.database.resource_id)
+    return connect_as(scope, database.resource_id)

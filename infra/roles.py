@@ -38,9 +38,14 @@ def roles(plan: Plan, secret_arns: Mapping[str, str]) -> list[dict[str, Any]]:
     kept = plan.whole("reserved.monitor") - REAPER_SESSIONS
     watchers = {"monitor": (MONITOR, max(1, kept)), "reaper": (REAPER, REAPER_SESSIONS)}
     return applications + [
-        _role(name, kind, pairs[0].database, limit, settings, None)
+        _role(name, kind, watched_database(plan), limit, settings, secret_arns.get(name))
         for kind, (name, limit) in watchers.items()
     ]
+
+
+def watched_database(plan: Plan) -> str:
+    """Return the database that monitor and reaper log in to; they see all sessions from it."""
+    return min(plan.deployment.middle.pairs).database
 
 
 def databases(plan: Plan) -> list[str]:

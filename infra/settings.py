@@ -26,6 +26,7 @@ from .options import BUNDLED, Auth, Options
 from .roles import roles
 from .sizing import sizing
 from .vpc_settings import VPC, ExistingVpc, NewVpc, read_vpc
+from .watch_settings import WATCH, read_watch
 
 CONTEXT = ("config", "flavour", "image", "rds_ca")
 DEPLOY = (
@@ -38,6 +39,7 @@ DEPLOY = (
     "powertools",
     "vpc",
     "database",
+    *WATCH,
 )
 STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
 LAYER_ARN = re.compile(r"arn:[a-z-]+:lambda:[a-z0-9-]+:\d{12}:layer:[\w-]+:\d+")
@@ -157,4 +159,5 @@ def _options(section: Section, deployment: Deployment, context: Mapping[str, Any
         certificate_host=host,
         powertools=powertools,
         rds_ca=str(context.get("rds_ca", "")) or None,
+        watch=read_watch(section),
     )

@@ -20,7 +20,8 @@ RESERVED = "pg_use_reserved_connections"
 GROUPS: Mapping[Kind, tuple[str, ...]] = {
     Kind.APP: (),
     Kind.MONITOR: ("pg_monitor", RESERVED),
-    Kind.REAPER: ("pg_monitor", "pg_signal_backend"),  # to see whom it ends, and to end them
+    # To see whom it ends, to end them, and to get in when they have taken every place.
+    Kind.REAPER: ("pg_monitor", "pg_signal_backend", RESERVED),
 }
 
 

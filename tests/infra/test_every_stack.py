@@ -145,7 +145,7 @@ def test_the_plan_s_roles_reach_the_provisioner(synth: Synth, case: str) -> None
     for role in roles.values():
         for name, value in role["settings"].items():
             assert value == f"{plan.whole(name)}s"
-    assert roles["broker_monitor"]["secret_arn"] is None
+    assert roles["broker_monitor"]["secret_arn"] == "ARN"
     both = roles["broker_monitor"]["connection_limit"] + roles["broker_reaper"]["connection_limit"]
     assert both == plan.whole("reserved.monitor")
 

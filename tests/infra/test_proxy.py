@@ -51,7 +51,9 @@ def test_the_proxy_reads_the_users_secrets_alone(synth: Synth, case: str) -> Non
         if name.startswith("BrokerProxy")
     ]
     statements = policy["Properties"]["PolicyDocument"]["Statement"]
-    (secret,) = stack.all("AWS::SecretsManager::Secret")
+    (secret,) = [
+        name for name in stack.all("AWS::SecretsManager::Secret") if "ServerSecrets" in name
+    ]
     assert [each["Resource"] for each in statements] == [{"Ref": secret}]
 
 

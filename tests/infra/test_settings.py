@@ -14,6 +14,7 @@ from infra.database_settings import NEW, ExistingDatabase, NewDatabase
 from infra.options import Auth
 from infra.settings import CONTEXT, DEPLOY, Settings, read_settings
 from infra.vpc_settings import VPC, ExistingVpc, NewVpc
+from infra.watch_settings import WATCH, Alarming, Reaping
 
 from .conftest import toml
 
@@ -59,6 +60,21 @@ def test_other_people_s_context_is_theirs(tmp_path: Path) -> None:
     assert read(tmp_path, toml(), **{"@aws-cdk/core:x": True, "stage": "dev"})
 
 
+def test_everything_watches_unless_told_otherwise_and_the_reaper_ends_nobody(
+    tmp_path: Path,
+) -> None:
+    watch = read(tmp_path, toml()).options.watch
+    assert (watch.monitor, watch.dashboard) == (True, True)
+    assert watch.reaper == Reaping(end=False, idle_s=300, at_most=10)
+    assert watch.alarms == Alarming(topic=None, notices=None)
+
+
+def test_each_watcher_is_switched_off_by_itself(tmp_path: Path) -> None:
+    off = "[deploy.monitor]\non = false\n[deploy.reaper]\non = false\n[deploy.alarms]\non = false\n"
+    watch = read(tmp_path, toml(deploy=off)).options.watch
+    assert (watch.monitor, watch.reaper, watch.alarms) == (False, None, None)
+
+
 BAD_CONTEXT = [
     ({"flavour": "pgbuoncer"}, "-c flavour=pgbuoncer: must be one of direct, pgbouncer, rds-proxy"),
     ({"flavor": "direct"}, "-c flavor: unknown; did you mean -c flavour?"),
@@ -77,6 +93,17 @@ def test_a_wrong_context_is_told(tmp_path: Path, context: dict[str, str], told: 
 
 BAD_DEPLOY = [
     ('nmae = "x"', "deploy.nmae", "unknown key; did you mean name?"),
+    ('[deploy.reaper]\nidle = "30 s"', 'deploy.reaper.idle = "30 s"', "a minute at least"),
+    ('[deploy.reaper]\nevery = "90 s"', 'deploy.reaper.every = "90 s"', "whole minutes"),
+    ("[deploy.reaper]\nat_most = 0", "deploy.reaper.at_most = 0", "between 1 and 100"),
+    ('[deploy.reaper]\nexcluded = ["a b"]', "deploy.reaper.excluded", "names without blanks"),
+    ("[deploy.monitor]\nof = true", "deploy.monitor.of", "did you mean on?"),
+    ('[deploy.alarms]\ntopic = "pages"', 'deploy.alarms.topic = "pages"', "ARN of an SNS topic"),
+    (
+        '[deploy.alarms]\nnotices = "arn:aws:sns:eu-west-1:123456789012:n"',
+        "deploy.alarms.notices",
+        "needs topic",
+    ),
     ('name = "my stack"', 'deploy.name = "my stack"', "letters, digits and -"),
     ('auth = "iam"', 'deploy.auth = "iam"', "PgBouncer knows no IAM"),
     ('auth = "password"', 'deploy.auth = "password"', "must be one of secret, iam"),
@@ -187,9 +214,13 @@ def test_what_the_plan_refuses_is_refused_in_its_words(tmp_path: Path) -> None:
 
 def test_every_key_and_every_context_is_documented() -> None:
     page = (Path(__file__).parents[2] / "docs/deploy.md").read_text()
-    for key in {*DEPLOY, *VPC, *NEW, *EXISTING_KEYS} - {"vpc", "database"}:
+    for key in {*DEPLOY, *VPC, *NEW, *EXISTING_KEYS} - {"vpc", "database", *WATCH}:
         assert f"{key} = " in page or f"`{key} = " in page or f"with {key} " in page, key
     assert "[deploy.vpc]" in page
     assert "[deploy.database]" in page
+    watching = (Path(__file__).parents[2] / "docs/monitor.md").read_text()
+    for table, keys in WATCH.items():
+        told = watching.partition(f"[deploy.{table}]")[2].partition("\n\n")[0]
+        assert {line.split(" = ")[0].lstrip("# ") for line in told.splitlines()[1:]} >= {*keys}
     for key in CONTEXT:
         assert f"-c {key}=" in page or f"{key}=" in page, key

@@ -147,7 +147,7 @@ def test_the_monitor_sees_everybody_and_has_a_reserved_place_the_reaper_ends_ses
     assert told[0] is not None
     assert told[1] is not None
     assert told[0][4] == ["pg_monitor", "pg_use_reserved_connections"]
-    assert told[1][4] == ["pg_monitor", "pg_signal_backend"]
+    assert told[1][4] == ["pg_monitor", "pg_signal_backend", "pg_use_reserved_connections"]
     sees = "select pid, query from pg_stat_activity where usename = :user"
     with rds.log_in(database, SECRET_WORD, database) as victim:
         victim.run("select 'here'")

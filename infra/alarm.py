@@ -1,0 +1,54 @@
+"""Alarm: what one alarm watches, what it means, and the first command to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from aws_cdk import aws_cloudwatch as cloudwatch
+from constructs import Construct
+
+Missing = cloudwatch.TreatMissingData
+Compare = cloudwatch.ComparisonOperator
+POINTS, PERIODS = 3, 5  # the reference: 3 of 5 minutes
+
+
+class Level(Enum):
+    """Who hears of it."""
+
+    PAGE = "page"
+    """Somebody, now: as a part of the composite."""
+    NOTICE = "notice"
+    """Somebody, today: the notices' topic."""
+    INFORMATION = "information"
+    """Nobody: it is on the dashboard."""
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """One alarm; `points` of the last `periods` minutes must be beyond the threshold."""
+
+    name: str
+    metric: cloudwatch.IMetric
+    threshold: float
+    means: str
+    first: str
+    level: Level
+    compare: Compare = Compare.GREATER_THAN_THRESHOLD
+    missing: Missing = Missing.NOT_BREACHING
+    points: int = POINTS
+    periods: int = PERIODS
+
+    def make(self, scope: Construct) -> cloudwatch.Alarm:
+        """Make it in CloudWatch, without any action yet."""
+        return cloudwatch.Alarm(
+            scope,
+            self.name,
+            metric=self.metric,
+            threshold=self.threshold,
+            comparison_operator=self.compare,
+            datapoints_to_alarm=self.points,
+            evaluation_periods=self.periods,
+            treat_missing_data=self.missing,
+            alarm_description=f"{self.means} First: {self.first}",
+        )

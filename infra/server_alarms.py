@@ -1,0 +1,68 @@
+"""ServerAlarms: what the monitor sees of the database, and whether it looks at all."""
+
+from __future__ import annotations
+
+import math
+
+from broker.observe.thresholds import Thresholds
+from broker.plan import Plan
+from broker.plan.sessions import ALARM_SHARE
+
+from .alarm import Alarm, Compare, Level, Missing
+from .signals import PERIOD_S, of_server
+
+DOCTOR = 'broker doctor "$DSN"'
+SPARE_MIN = 2  # beyond what a rollout of the monitor itself takes
+
+
+def server_alarms(server: str, plan: Plan) -> list[Alarm]:
+    """Return the alarms on the monitor's metrics."""
+    idle_s = Thresholds().idle_in_transaction_s
+    refused_min = math.ceil(plan.whole("idle_session_timeout") / PERIOD_S) + SPARE_MIN
+    return [
+        Alarm(
+            "Used",
+            of_server(server, "SessionsUsedPercent", "Maximum"),
+            100 * ALARM_SHARE,
+            f"More than {ALARM_SHARE:.0%} of max_connections ({plan.whole('max_connections')} in "
+            f"the plan, of which {plan.whole('alarm_sessions')} are that share) is in use: soon "
+            "somebody gets 53300.",
+            DOCTOR,
+            Level.PAGE,
+            # A full server may keep the monitor out as well: what was full stays so till it looks.
+            missing=Missing.IGNORE,
+        ),
+        Alarm(
+            "IdleInTransaction",
+            of_server(server, "OldestIdleInTransactionSeconds", "Maximum"),
+            idle_s,
+            f"Again and again a session idles in a transaction for more than {idle_s:g} s: it "
+            "holds a place, its locks, and vacuum back, and nobody works.",
+            f"{DOCTOR} --fix-idle",
+            Level.NOTICE,
+        ),
+        Alarm(
+            "Refused",
+            of_server(server, "MonitorRefused", "Sum"),
+            0,
+            f"The monitor was refused for {refused_min} minutes, longer than a rollout of its own "
+            "takes: nobody sees the database. MonitorRefusedByReason says why.",
+            DOCTOR,
+            Level.NOTICE,
+            points=refused_min,
+            periods=refused_min,
+        ),
+        Alarm(
+            "Heartbeat",
+            of_server(server, "Heartbeat", "Sum"),
+            1,
+            "The monitor has not run for 5 minutes: the other alarms on the database are blind. In "
+            "a new stack it rings until the first look.",
+            "aws logs tail on the monitor's log group (the stack's MonitorLogs output)",
+            Level.NOTICE,
+            compare=Compare.LESS_THAN_THRESHOLD,
+            missing=Missing.BREACHING,
+            points=5,
+            periods=5,
+        ),
+    ]
