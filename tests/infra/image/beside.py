@@ -1,4 +1,4 @@
-"""The exporter's container, beside a pooler's task: the same image, and sockets alone of its own."""
+"""The exporter's container, beside a pooler's task: the same image, and its sockets alone."""
 
 from __future__ import annotations
 

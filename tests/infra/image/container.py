@@ -145,6 +145,14 @@ class Container:
         for volume in (self.volume, self.sockets):
             volume.mkdir(mode=0o700)
             os.chown(volume, *self._dockerfile.user)
+        self._run()
+
+    def start_again(self) -> None:
+        """End it at once, and run it again on the volumes that it had."""
+        self._running.close()
+        self._run()
+
+    def _run(self) -> None:
         log = self._folder / "log"
         self._enclosed = Enclosed(
             self.image,
