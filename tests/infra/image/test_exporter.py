@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -43,10 +44,13 @@ for path in sorted(Path("/run/pgbouncer-sockets").glob("*/.s.PGSQL.*[0-9]")):
 @pytest.fixture
 def beside(tmp_path: Path) -> Iterator[Beside]:
     """Start exporters, which end with the test."""
+    numbers = itertools.count(1)
     with ExitStack() as running:
 
         def started(task: Container, **environ: str) -> Exporter:
-            return running.enter_context(Exporter(task, tmp_path, **environ))
+            folder = tmp_path / f"exporter-{next(numbers)}"
+            folder.mkdir()
+            return running.enter_context(Exporter(task, folder, **environ))
 
         yield started
 
