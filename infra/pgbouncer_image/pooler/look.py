@@ -50,7 +50,7 @@ def read(pools: Rows, databases: Rows, users: Rows, stats: Rows) -> Look:
         longest_wait_ms=max(waits_us, default=0) / 1000,
         sessions_active=_sum(theirs, *BUSY),
         sessions_idle=_sum(theirs, *IDLE),
-        pool_used_percent=max(_shares(theirs, databases, users), default=None),
+        pool_used_percent=max(_shares(theirs, databases, users), default=None if theirs else 0.0),
         counters=_counters([row for row in stats if row["database"] != CONSOLE]),
     )
 

@@ -168,4 +168,4 @@ def test_the_fullest_of_all_limits_is_what_is_used() -> None:
     two = [pool(sv_active=5), pool("other", sv_active=4)]
     assert used(two, [database(most=10)]) == 90
     assert used([pool(sv_active=5)], [database(size=0)]) is None
-    assert used([], [database()]) is None
+    assert used([], [database()]) == 0, "before the first client there is no pool"
