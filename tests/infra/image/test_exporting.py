@@ -27,6 +27,7 @@ def test_every_minute_has_one_line_though_looks_come_late(
         if DEFAULT.minute(now_s) != last:
             last = DEFAULT.minute(now_s)
             told[int(now_s // 60)] += 1
+            assert 30 <= now_s % 60 < 45, "in the middle, far from the next and the one before"
     whole = [told[minute] for minute in range(min(told), max(told) + 1)] if told else []
     assert whole == [1] * len(whole)
 

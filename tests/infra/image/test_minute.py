@@ -146,6 +146,12 @@ def test_averages_are_of_all_processes_together_each_weighted_by_what_it_served(
     assert told == [(1_000, "Microseconds"), (12_000, "Microseconds")]
 
 
+def test_what_a_process_had_counted_before_it_was_first_seen_is_no_minute_s() -> None:
+    minute = Minute()
+    minute.add({1: replace(QUIET, counters=Counters(5, 5, 5, 5))})
+    assert not {"AvgWaitUs", "AvgQueryUs"} & set(minute.end())
+
+
 def test_a_look_has_every_session_once_and_leaves_the_console_out() -> None:
     pools = [
         pool(cl_active=3, cl_waiting=2, sv_active=1, sv_active_cancel=2, sv_being_canceled=4),
