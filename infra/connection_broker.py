@@ -20,6 +20,7 @@ from .provisioner import Provisioner
 from .rds_ca import rds_ca
 from .roles import MONITOR, REAPER
 from .secrets import logins
+from .signals import name_in_metrics
 from .watch import Eyes, Watch
 
 
@@ -67,7 +68,7 @@ class ConnectionBroker(Construct):
             self,
             "Watch",
             settings=options.watch,
-            name=self.node.path,
+            name=name_in_metrics(self),
             plan=self.plan,
             access=access,
             eyes=Eyes(network, found, ca, grant, watchers, roles),

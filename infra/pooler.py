@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_logs as logs
@@ -19,6 +19,7 @@ from .balancer import POOLER_PORT, Balancer
 from .exporter import CPU as EXPORTER_CPU
 from .exporter import add_exporter
 from .network import Network
+from .signals import name_in_metrics
 from .sizing import Sizing, sizing
 
 CONTAINER = "pgbouncer"
@@ -60,7 +61,7 @@ class Pooler(Construct):
     ) -> None:
         super().__init__(scope, id)
         self._network, self._plan, self._sizing = network, plan, sizing(plan)
-        self.name = f"{Stack.of(self).stack_name}/{scope.node.id}"
+        self.name = name_in_metrics(scope)
         self.group = ec2.SecurityGroup(
             self,
             "TaskGroup",

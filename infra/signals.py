@@ -6,12 +6,18 @@ pooler's the exporter's beside it; RDS Proxy's, the load balancer's and Lambda's
 
 from __future__ import annotations
 
-from aws_cdk import Duration
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
+from constructs import Construct
 
 NAMESPACE = "LambdaPgBroker"  # BROKER_METRICS_NAMESPACE's default
 PERIOD_S = 60
 PROXY_GAUGE = "Sum"  # AWS' advice: each of the proxy's hosts reports its own part
+
+
+def name_in_metrics(broker: Construct) -> str:
+    """Return the name that a ConnectionBroker's server and pooler have in metrics."""
+    return f"{Stack.of(broker).stack_name}/{broker.node.id}"
 
 
 def of_server(server: str, name: str, statistic: str) -> cloudwatch.Metric:

@@ -1,0 +1,1 @@
+"""What the alarms do with what they are told, minute by minute."""
