@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 
 import pytest
 
-from tests.infra.watch.evaluator import Composite, Metric, Point, State, play
+from tests.infra.watch.evaluator import Composite, Key, Metric, Point, State, play
 
 OK, ALARM, NO_DATA = State.OK, State.ALARM, State.INSUFFICIENT
 KEPT = "kept"
@@ -77,7 +78,10 @@ def test_an_expression_has_no_point_where_a_part_has_none() -> None:
             "EvaluationPeriods": 1,
         },
     )
-    series = {("N", "A", "Sum"): [9.0, None, 9.0], ("N", "B", "Sum"): [10.0, 10.0, 0.0]}
+    series: dict[Key, Sequence[Point]] = {
+        ("N", "A", "Sum"): [9.0, None, 9.0],
+        ("N", "B", "Sum"): [10.0, 10.0, 0.0],
+    }
     assert shared.series(series, 3) == [90.0, None, None]
 
 
