@@ -301,6 +301,23 @@ class StatementCanceled(StatementError):
     """
 
 
+class WriteRefused(StatementError):
+    """The server refused a write as read-only (25006), so nothing of the transaction was kept.
+
+    Where the server itself is read-only, as it is during a fail-over, the environment's sessions
+    were replaced, its name was resolved again, and a statement that came alone or first in its
+    transaction was sent again for up to 10 s; db.retry(fn) does so with a whole transaction. If it
+    stays: let BROKER_HOST be the writer's endpoint, see why the server is read-only (a full
+    disk?), or look for read_only=True and for a role's default_transaction_read_only.
+    """
+
+    retryable = True
+    by_server: bool | None = None
+    """Whether the server itself is read-only, as it said when it was asked; None where it was not
+    asked, or did not answer.
+    """
+
+
 class TransactionAborted(StatementError):
     """An earlier statement of this transaction failed and the error was caught inside it.
 

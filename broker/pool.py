@@ -177,8 +177,9 @@ class Pool:
         if not session.clean:
             if session.gave_up:
                 self._cancel(session)
+            swept = session in self._doomed  # with the first that its server refused
             self.retire(session, _why_unclean(session))
-            if session.demoted or session.lost:
+            if (session.demoted and not swept) or session.lost:
                 self._sweep(demoted=session.demoted)
             return
         if session in self._doomed:
