@@ -117,7 +117,10 @@ class Pool:
             places = sorted({f"{file}:{line}" for file, line in self._out.values()})
             raise CheckoutTimeout(
                 f"waited {waited_s:.1f} s for one of {self._max_sessions} session(s), checked out "
-                f"at {', '.join(places) or 'no place known'}. {CheckoutTimeout().args[0]}"
+                f"at {', '.join(places) or 'no place known'}. {CheckoutTimeout().args[0]}",
+                phase="waiting",
+                budget_s=deadline.budget_s(),
+                took_s=deadline.took_s(),
             )
 
     def _open(self, deadline: Deadline) -> Session:

@@ -263,7 +263,9 @@ class Transaction:
     @staticmethod
     def _raise_nothing_kept(hidden: OutcomeUnknown) -> NoReturn:
         if isinstance(hidden, DeadlineExceeded):
-            raise DeadlineExceeded from hidden
+            raise DeadlineExceeded(
+                phase=hidden.phase, budget_s=hidden.budget_s, took_s=hidden.took_s
+            ) from hidden
         raise ConnectionLost(
             "the session ended at COMMIT, and the server kept nothing of the transaction",
             sqlstate=hidden.sqlstate,

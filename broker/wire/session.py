@@ -215,7 +215,8 @@ class Session(SingleFlight):
     def _refusal(self, fields: translate.Fields, deadline: Deadline) -> BrokerError:
         lead_s = (bound.LEAD_MS + 5) / 1000  # 5 ms: rounding of the server's timer
         if fields.get("C") == translate.CANCELED and deadline.remaining_s() <= lead_s:
-            return DeadlineExceeded(sqlstate=translate.CANCELED)
+            budget_s, took_s = deadline.budget_s(), deadline.took_s()
+            return DeadlineExceeded.at("statement", budget_s, took_s, translate.CANCELED)
         error = translate.statement_error(fields)
         if isinstance(error, WriteRefused):
             self.refused = error
