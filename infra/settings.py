@@ -71,7 +71,7 @@ def read_settings(context: Mapping[str, Any], root: Path) -> Settings:
     plan = make_plan(deployment)
     _check(plan)
     options = _options(section, deployment, context)
-    vpc = read_vpc(section.table("vpc", VPC))
+    vpc = read_vpc(section.table("vpc", VPC), deployment.middle.flavour)
     database = read_database(section.table("database", [*NEW, *EXISTING]), deployment, options)
     if isinstance(database, ExistingDatabase) and isinstance(vpc, NewVpc):
         raise section.wrong("vpc", "missing; an existing database is in a VPC: give its id, too")

@@ -75,6 +75,8 @@ def test_a_wrong_context_is_told(tmp_path: Path, context: dict[str, str], told: 
     assert "\n" not in str(refused.value)
 
 
+LOOKED_UP = '[deploy.vpc]\nid = "vpc-1"\nlookup = true'
+GIVEN = '[deploy.vpc]\nid = "vpc-1"\navailability_zones = ["a", "b"]\nsubnets = ["s", "t"]'
 BAD_DEPLOY = [
     ('nmae = "x"', "deploy.nmae", "unknown key; did you mean name?"),
     ('name = "my stack"', 'deploy.name = "my stack"', "letters, digits and -"),
@@ -97,6 +99,43 @@ BAD_DEPLOY = [
         "deploy.vpc.subnets",
         "one for each of the availability_zones",
     ),
+    (
+        '[deploy.vpc]\nid = "vpc-1"\navailability_zones = ["a", "a"]\nsubnets = ["s", "t"]',
+        "deploy.vpc.availability_zones",
+        "must be 2+, each once",
+    ),
+    ('[deploy.vpc]\nendpoints = ["s3"]', "deploy.vpc.endpoints", "needs the VPC's id"),
+    (f'{LOOKED_UP}\ncidr = "10.0.0.0/16"', "deploy.vpc.cidr", "is looked up: leave it out"),
+    (f'{LOOKED_UP}\nroute_tables = ["r"]', "deploy.vpc.route_tables", "is looked up"),
+    (
+        f'{LOOKED_UP}\nendpoints = ["dynamodb"]',
+        "deploy.vpc.endpoints",
+        "with pgbouncer it must be of s3, secretsmanager, ecr.api, ecr.dkr, logs, each once",
+    ),
+    (f'{LOOKED_UP}\nendpoints = ["s3", "s3"]', "deploy.vpc.endpoints", "each once"),
+    (f"{LOOKED_UP}\nendpoints = true", "deploy.vpc.endpoints = True", "must be a list of texts"),
+    (
+        f'{GIVEN}\nendpoints = ["secretsmanager"]',
+        "deploy.vpc.cidr",
+        "missing; the endpoint of secretsmanager must let in the VPC's range",
+    ),
+    (
+        f'{GIVEN}\nendpoints = ["secretsmanager"]\ncidr = "10.0.0.0/29"',
+        "deploy.vpc.cidr",
+        "IPv4 range of /16 to /28",
+    ),
+    (f'{GIVEN}\ncidr = "10.0.0.0/16"', "deploy.vpc.cidr", "only a new VPC, or endpoints"),
+    (
+        f'{GIVEN}\nendpoints = ["s3"]',
+        "deploy.vpc.route_tables",
+        "missing; an endpoint of s3 is a route of each subnet's",
+    ),
+    (
+        f'{GIVEN}\nendpoints = ["s3"]\nroute_tables = ["r"]',
+        "deploy.vpc.route_tables",
+        "must be one for each of the subnets",
+    ),
+    (f'{GIVEN}\nroute_tables = ["r", "r"]', "deploy.vpc.route_tables", "leave it out"),
     ('[deploy.vpc]\nsubnets = ["s"]', "deploy.vpc.subnets", "needs the VPC's id"),
     ("[deploy.vpc]\nlookup = true", "deploy.vpc.lookup", "needs the VPC's id"),
     ('[deploy.vpc]\nid = "vpc-1"\nnat = true', "deploy.vpc.nat", "is for a new VPC"),
