@@ -35,10 +35,12 @@ DEPLOY = (
     "image",
     "certificate_secret",
     "certificate_host",
+    "certificate_record",
     "powertools",
     "vpc",
     "database",
 )
+HOST_NAME = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*")
 STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
 LAYER_ARN = re.compile(r"arn:[a-z-]+:lambda:[a-z0-9-]+:\d{12}:layer:[\w-]+:\d+")
 
@@ -145,8 +147,14 @@ def _options(section: Section, deployment: Deployment, context: Mapping[str, Any
         if not SECRET_ARN.fullmatch(secret):
             raise section.wrong("certificate_secret", "must be a secret's whole ARN")
         host = section.text("certificate_host", example="pooler.example.internal")
-    elif "certificate_host" in section:
-        raise section.wrong("certificate_host", "needs certificate_secret, which holds that name")
+        if not HOST_NAME.fullmatch(host):
+            raise section.wrong(
+                "certificate_host", 'must be a whole name, as "pooler.example.internal"'
+            )
+    else:
+        for key in ("certificate_host", "certificate_record"):
+            if key in section:
+                raise section.wrong(key, "needs certificate_secret, which holds the host's name")
     powertools = section.text("powertools", BUNDLED, example=BUNDLED)
     if powertools != BUNDLED and not LAYER_ARN.fullmatch(powertools):
         raise section.wrong("powertools", f'must be "{BUNDLED}" or the ARN of a layer\'s version')
@@ -155,6 +163,7 @@ def _options(section: Section, deployment: Deployment, context: Mapping[str, Any
         image=str(context.get("image", "")) or image,
         certificate_secret=secret,
         certificate_host=host,
+        certificate_record=section.flag("certificate_record", True),
         powertools=powertools,
         rds_ca=str(context.get("rds_ca", "")) or None,
     )

@@ -166,6 +166,13 @@ def test_the_roles_wait_for_the_server_and_the_way_to_it(synth: Synth, case: str
 
 
 @every
+def test_the_layer_is_for_every_python_and_processor_of_lambda_s(synth: Synth, case: str) -> None:
+    layer = synth(case).one("AWS::Lambda::LayerVersion")
+    assert layer["CompatibleRuntimes"] == [f"python3.{minor}" for minor in (11, 12, 13, 14)]
+    assert layer["CompatibleArchitectures"] == ["arm64", "x86_64"]
+
+
+@every
 def test_a_provisioner_that_cannot_start_ends_the_deployment_soon(synth: Synth, case: str) -> None:
     stack = synth(case)
     custom = [

@@ -87,6 +87,12 @@ BAD_DEPLOY = [
     ('certificate_secret = "x"', "deploy.certificate_secret", "must be a secret's whole ARN"),
     (f'certificate_secret = "{SECRET}"', "deploy.certificate_host", "missing"),
     ('certificate_host = "a.b"', "deploy.certificate_host", "needs certificate_secret"),
+    ("certificate_record = false", "deploy.certificate_record", "needs certificate_secret"),
+    (
+        f'certificate_secret = "{SECRET}"\ncertificate_host = "https://pooler"',
+        "deploy.certificate_host",
+        "must be a whole name",
+    ),
     ("vpc = 3", "deploy.vpc = 3", "must be a table"),
     ('[deploy.vpc]\nid = "vpc-1"', "deploy.vpc.availability_zones", "missing beside id"),
     (
