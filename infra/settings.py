@@ -12,6 +12,7 @@ from typing import Any
 from broker.plan import BadDeployment, Deployment, Plan, make_plan, read
 from broker.plan.deployment import Flavour
 from broker.plan.nearest import nearest
+from broker.plan.prices import Prices
 from broker.plan.reading import Section
 
 from .database_settings import (
@@ -124,11 +125,13 @@ def _region(section: Section, deployment: Deployment) -> str | None:
     if "region" not in section:
         return None
     region = section.text("region", example="eu-west-1")
-    if region != deployment.prices.region:
+    prices, known = deployment.prices, Prices()
+    renamed = replace(prices, region=known.region, as_of=known.as_of) == known
+    if region != prices.region or (region != known.region and renamed):
         raise section.wrong(
             "region",
-            f"the plan has prices of {deployment.prices.region} only: give [prices] "
-            f'region = "{region}" and what it costs there',
+            f"the plan has prices of {known.region if renamed else prices.region} only: give "
+            f'[prices] region = "{region}" and what it costs there',
         )
     return region
 

@@ -220,8 +220,16 @@ def test_a_server_of_one_s_own_is_not_deployed_to(tmp_path: Path, flavour: str) 
 
 
 def test_a_region_whose_prices_are_given_is_taken(tmp_path: Path) -> None:
-    text = toml(deploy='region = "eu-west-1"') + '\n[prices]\nregion = "eu-west-1"\n'
+    prices = '\n[prices]\nregion = "eu-west-1"\n'
+    text = toml(deploy='region = "eu-west-1"') + prices + "fargate_vcpu = 0.03725\n"
     assert read(tmp_path, text).region == "eu-west-1"
+
+
+def test_another_region_s_prices_are_not_taken_for_this_one_s(tmp_path: Path) -> None:
+    text = toml(deploy='region = "eu-west-1"') + '\n[prices]\nregion = "eu-west-1"\n'
+    with pytest.raises(BrokerError, match="has prices of us-east-1 only") as refused:
+        read(tmp_path, text)
+    assert "\n" not in str(refused.value)
 
 
 def test_what_the_plan_refuses_is_refused_in_its_words(tmp_path: Path) -> None:
