@@ -144,11 +144,13 @@ def the_endpoints_are_made(there: Site, theirs: Theirs) -> None:
     }
     assert sorted(found) == sorted(SERVICES)
     assert set(found.pop("s3")["RouteTableIds"]) == {theirs.ids["Routes"]}
-    groups = set()
     for each in found.values():
         assert set(each["SubnetIds"]) == {theirs.ids["Subnet0"], theirs.ids["Subnet1"]}
-        groups |= {group["GroupId"] for group in each["Groups"]}
-    (group,) = ec2.describe_security_groups(GroupIds=list(groups))["SecurityGroups"]
+    (group,) = (  # whose id the emulator does not tell with the endpoint
+        each
+        for each in ec2.describe_security_groups()["SecurityGroups"]
+        if each["Description"].startswith("AWS services") and each["VpcId"] == theirs.ids["Vpc"]
+    )
     (rule,) = group["IpPermissions"]
     assert (rule["FromPort"], [each["CidrIp"] for each in rule["IpRanges"]]) == (443, [CIDR])
 
