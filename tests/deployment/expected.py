@@ -158,12 +158,13 @@ def services(site: Site) -> list[dict[str, Any]]:
 
 
 def task(site: Site) -> dict[str, Any]:
-    """Return the container that the service runs now."""
+    """Return the pooler's container that the service runs now."""
     (service,) = services(site)
     described = site.emulator.client("ecs").describe_task_definition(
         taskDefinition=service["taskDefinition"]
     )
-    (container,) = described["taskDefinition"]["containerDefinitions"]
+    containers = described["taskDefinition"]["containerDefinitions"]
+    (container,) = [each for each in containers if each["name"] == "pgbouncer"]
     return dict(container)
 
 

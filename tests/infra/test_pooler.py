@@ -22,8 +22,10 @@ CASES = [case for case in EVERY if case.startswith("pgbouncer")]
 every = pytest.mark.parametrize("case", CASES)
 
 
-def container(stack: Synthesized) -> dict[str, Any]:
-    (found,) = stack.one("AWS::ECS::TaskDefinition")["ContainerDefinitions"]
+def container(stack: Synthesized, name: str = "pgbouncer") -> dict[str, Any]:
+    all_of_them = stack.one("AWS::ECS::TaskDefinition")["ContainerDefinitions"]
+    (found,) = [each for each in all_of_them if each["Name"] == name]
+    assert {each["Name"] for each in all_of_them} == {"pgbouncer", "exporter"}
     return dict(found)
 
 
@@ -39,7 +41,7 @@ def test_the_task_is_the_plan_s_size_on_arm(synth: Synth, case: str) -> None:
 
 
 @every
-def test_the_container_can_write_to_its_one_volume_alone_and_is_nobody(
+def test_the_container_can_write_to_its_volumes_alone_and_is_nobody(
     synth: Synth, case: str
 ) -> None:
     made = container(synth(case))
@@ -47,10 +49,65 @@ def test_the_container_can_write_to_its_one_volume_alone_and_is_nobody(
     assert made["User"] == "10001:10001"
     assert made["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
     assert made["MountPoints"] == [
-        {"ContainerPath": "/run/pgbouncer", "ReadOnly": False, "SourceVolume": "run"}
+        {"ContainerPath": "/run/pgbouncer", "ReadOnly": False, "SourceVolume": "run"},
+        {"ContainerPath": "/run/pgbouncer-sockets", "ReadOnly": False, "SourceVolume": "sockets"},
     ]
     assert not made.get("Privileged")
-    assert synth(case).one("AWS::ECS::TaskDefinition")["Volumes"] == [{"Name": "run"}]
+    volumes = synth(case).one("AWS::ECS::TaskDefinition")["Volumes"]
+    assert volumes == [{"Name": "run"}, {"Name": "sockets"}]
+
+
+@every
+def test_the_exporter_sees_the_sockets_and_no_secret_and_can_write_nowhere(
+    synth: Synth, case: str
+) -> None:
+    made, pgbouncer = container(synth(case), "exporter"), container(synth(case))
+    assert made["Image"] == pgbouncer["Image"]
+    assert made["EntryPoint"] == ["/usr/local/bin/pgbouncer-exporter"]
+    assert made["User"] == pgbouncer["User"], "the console lets its own account in, and no other"
+    assert made["ReadonlyRootFilesystem"] is True
+    assert made["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
+    assert not made.get("Privileged")
+    assert "Secrets" not in made
+    assert made["MountPoints"] == [
+        {"ContainerPath": "/run/pgbouncer-sockets", "ReadOnly": True, "SourceVolume": "sockets"}
+    ]
+    assert made["Environment"] == [
+        {"Name": "EXPORTER_POOLER", "Value": synth(case).stack.stack_name + "/Broker"}
+    ]
+
+
+@every
+def test_an_exporter_that_fails_ends_by_itself_alone(synth: Synth, case: str) -> None:
+    task = synth(case).one("AWS::ECS::TaskDefinition")
+    made, pgbouncer = container(synth(case), "exporter"), container(synth(case))
+    assert (made["Essential"], pgbouncer["Essential"]) == (False, True)
+    assert made["RestartPolicy"] == {"Enabled": True, "RestartAttemptPeriod": 60}
+    assert made["Memory"] == 64
+    assert "Memory" not in pgbouncer, "what the exporter does not take is the poolers'"
+    assert made["Cpu"] + pgbouncer["Cpu"] == int(task["Cpu"])
+    assert made["Cpu"] == 16
+    assert not made.get("DependsOn"), "ECS would wait for it before it stops a pooler"
+    assert not pgbouncer.get("DependsOn")
+    assert "PortMappings" not in made
+
+
+@every
+def test_the_exporter_s_lines_have_a_log_group_of_their_own(synth: Synth, case: str) -> None:
+    stack = synth(case)
+    groups = {
+        name: container(stack, name)["LogConfiguration"]["Options"]["awslogs-group"]["Ref"]
+        for name in ("exporter", "pgbouncer")
+    }
+    assert groups["exporter"] != groups["pgbouncer"]
+    assert set(groups.values()) <= set(stack.all("AWS::Logs::LogGroup"))
+    (policy,) = [
+        each
+        for each in stack.properties("AWS::IAM::Policy")
+        if "PoolerTaskExecution" in each["PolicyName"]
+    ]
+    for name in groups.values():
+        assert name in json.dumps(policy)
 
 
 @every
