@@ -11,6 +11,7 @@ from constructs import Construct
 from .access import PORT
 from .acknowledge import acknowledge
 from .network import Network
+from .signals import PERIOD_S
 
 POOLER_PORT = 6432
 IDLE_S = 350  # NLB's default; the plan's client_idle_timeout is below it
@@ -79,4 +80,6 @@ class Balancer(elb.NetworkLoadBalancer):
             tcp_idle_timeout=Duration.seconds(IDLE_S),
             default_target_groups=[tasks],
         )
-        self.healthy_tasks = tasks.metrics.healthy_host_count()
+        self.healthy_tasks = tasks.metrics.healthy_host_count(
+            period=Duration.seconds(PERIOD_S), statistic="Minimum"
+        )

@@ -34,7 +34,7 @@ def pooler_alarms(pooler: str, plan: Plan, healthy: cloudwatch.Metric) -> list[A
         ),
         Alarm(
             "PoolerTasks",
-            healthy.with_(statistic="Minimum"),
+            healthy,
             least,
             f"Fewer than {least} of the plan's {plan.deployment.middle.tasks} PgBouncer tasks are "
             "healthy: the rest have the whole load, or nobody connects.",

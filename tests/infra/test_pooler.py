@@ -302,16 +302,48 @@ def test_each_process_has_its_own_ini(synthesize: Callable[..., Synthesized]) ->
     assert "peer_id = 2" in json.dumps(container(stack)["Environment"][1])
 
 
+OWN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:pooler-AbCdEf"
+OF_ONE_S_OWN = f'certificate_secret = "{OWN}"\ncertificate_host = "pooler.example.internal"'
+
+
 def test_a_certificate_of_one_s_own_takes_the_place_of_the_provisioner_s(
     synthesize: Callable[..., Synthesized],
 ) -> None:
-    arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:pooler-AbCdEf"
-    deploy = f'certificate_secret = "{arn}"\ncertificate_host = "pooler.example.internal"'
-    stack = synthesize(toml(deploy=deploy))
+    stack = synthesize(toml(deploy=OF_ONE_S_OWN))
     assert not stack.all("Custom::BrokerCertificate")
     found = {each["Name"]: each["ValueFrom"] for each in container(stack)["Secrets"]}
-    assert found["PGBOUNCER_CERTIFICATE"] == arn
+    assert found["PGBOUNCER_CERTIFICATE"] == OWN
     assert stack.template["Outputs"]["Host"]["Value"] == "pooler.example.internal"
+
+
+@pytest.mark.parametrize("origin", ["new", "existing"])
+def test_its_name_leads_to_the_load_balancer_from_inside_the_vpc(
+    synthesize: Callable[..., Synthesized], origin: str
+) -> None:
+    stack = synthesize(toml(origin=origin, deploy=OF_ONE_S_OWN))
+    (zone_id,), zone = stack.all("AWS::Route53::HostedZone"), stack.one("AWS::Route53::HostedZone")
+    assert zone["Name"] == "pooler.example.internal."
+    (vpc,) = zone["VPCs"]
+    group = stack.properties("AWS::EC2::SecurityGroup")[0]
+    assert vpc["VPCId"] == group["VpcId"]
+    record = stack.one("AWS::Route53::RecordSet")
+    assert (record["HostedZoneId"], record["Type"]) == ({"Ref": zone_id}, "A")
+    assert record["Name"] == "pooler.example.internal."
+    (balancer,) = stack.all("AWS::ElasticLoadBalancingV2::LoadBalancer")
+    assert {"Fn::GetAtt": [balancer, "DNSName"]} in record["AliasTarget"]["DNSName"]["Fn::Join"][1]
+
+
+def test_a_name_that_leads_there_already_is_left_alone(
+    synthesize: Callable[..., Synthesized],
+) -> None:
+    stack = synthesize(toml(deploy=f"{OF_ONE_S_OWN}\ncertificate_record = false"))
+    assert not stack.all("AWS::Route53::HostedZone")
+    assert not stack.all("AWS::Route53::RecordSet")
+    assert stack.template["Outputs"]["Host"]["Value"] == "pooler.example.internal"
+
+
+def test_the_provisioner_s_certificate_needs_no_name(synth: Synth) -> None:
+    assert not synth("pgbouncer-new-instance").all("AWS::Route53::HostedZone")
 
 
 def test_two_users_log_in_at_the_pooler_as_they_are(

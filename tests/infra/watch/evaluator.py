@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+PERIOD_S = 60
 LOOK_BACK = 2  # periods beyond N: the documentation's examples have 5 for N = 3
 COMPARE: dict[str, Callable[[float, float], bool]] = {
     "GreaterThanThreshold": operator.gt,
@@ -106,6 +107,7 @@ class Metric:
 
 def _sources(properties: Mapping[str, Any]) -> tuple[dict[str, Key], str]:
     if "MetricName" in properties:
+        assert properties["Period"] == PERIOD_S
         key = properties["Namespace"], properties["MetricName"], properties["Statistic"]
         return {"m": key}, "m"
     sources, expression = {}, ""
@@ -113,7 +115,7 @@ def _sources(properties: Mapping[str, Any]) -> tuple[dict[str, Key], str]:
         if "MetricStat" in each:
             stat = each["MetricStat"]
             metric = stat["Metric"]
-            assert stat["Period"] == 60
+            assert stat["Period"] == PERIOD_S
             sources[each["Id"]] = metric["Namespace"], metric["MetricName"], stat["Stat"]
         elif each.get("ReturnData", True):
             expression = each["Expression"]
