@@ -95,6 +95,7 @@ def test_states_follow_each_other_minute_by_minute() -> None:
                     "Namespace": "N",
                     "MetricName": "m",
                     "Statistic": "Sum",
+                    "Period": 60,
                     "Threshold": 0,
                     "ComparisonOperator": "GreaterThanThreshold",
                     "EvaluationPeriods": 2,
