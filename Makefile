@@ -28,7 +28,7 @@ up: setup ## run PostgreSQL and PgBouncer for development, until Ctrl-C
 
 test: setup node .setup/checkov.stamp .setup/emulator.stamp check ## check, then run every test
 	@echo '==> pytest'
-	@$(PYTHON_IN_VENV) -m pytest </dev/null
+	@$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile </dev/null
 
 deploy-test: setup node .setup/emulator.stamp ## deploy, change, break and destroy every flavour in an emulated account
 	@$(PYTHON_IN_VENV) -m pytest -m deployment -s -n 2 tests/deployment </dev/null

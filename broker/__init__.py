@@ -33,6 +33,7 @@ from broker.errors import (
     TransactionEnded,
     UnsafeStatement,
     UsageError,
+    WriteRefused,
 )
 from broker.result import Result
 from broker.settings import Settings
@@ -74,5 +75,6 @@ __all__ = [
     "TransactionEnded",
     "UnsafeStatement",
     "UsageError",
+    "WriteRefused",
     "__version__",
 ]

@@ -15,11 +15,13 @@ from broker import bound, event_loop, lifecycle, statements
 from broker.backoff import delay_s
 from broker.credentials import Credentials
 from broker.deadline import SYSTEM_CLOCK, Clock, Deadline
+from broker.demotion import examine, runs_again
 from broker.errors import (
     BrokerError,
     ConnectionLost,
     NestedTransaction,
     UsageError,
+    WriteRefused,
     outcome_unknown,
 )
 from broker.exclusive import ExclusiveSession
@@ -152,6 +154,9 @@ class Broker:
         session = lender.checkout(deadline)
         try:
             return session.execute(text, batch, deadline, rides=rides, manner=manner)
+        except WriteRefused:
+            examine(session, deadline)
+            raise
         except Exception as error:
             not_sent = isinstance(error, ConnectionLost) and not error.may_have_run
             if session.whole or not_sent:  # answered by the server, or not sent
@@ -202,21 +207,24 @@ class Broker:
     ) -> T:
         """Return fn(tx), run in a transaction, and again in a new one after a retryable error.
 
-        Retryable are a serialization failure (40001), a deadlock (40P01), and a session lost
-        before COMMIT: in each nothing was kept. `fn` must therefore have no effects outside of
-        the transaction. Raises the last error after `attempts`, or at the deadline.
+        Retryable are a serialization failure (40001), a deadlock (40P01), a session lost before
+        COMMIT, and a write that a read-only server refused (25006), which is tried for longer than
+        the others: in each nothing was kept. `fn` must therefore have no effects outside of the
+        transaction. Raises the last error after `attempts`, or at the deadline.
         """
         if attempts < 1:
             raise UsageError(f"attempts={attempts}: at least one is needed")
         deadline = self._deadline()
+        started_s = self._clock.monotonic()
         for attempt in itertools.count():
             try:
                 with self._transaction(deadline, read_only, isolation) as tx:
                     return fn(tx)
             except BrokerError as error:
                 wait_s = delay_s(attempt, self._rng)
-                last = attempt + 1 >= attempts or wait_s >= deadline.remaining_s()
-                if not error.retryable or last:
+                since_s = self._clock.monotonic() - started_s
+                more = runs_again(error, attempt, attempts, since_s)
+                if not more or wait_s >= deadline.remaining_s():
                     raise
                 self.recorder.count("transaction_retries")
                 self._clock.sleep(wait_s)
@@ -287,7 +295,10 @@ class Broker:
         rides = self._rides and statement.kind is not statements.Kind.ALONE
         try:
             return self._attempt(lender, text, batch, deadline, rides, manner)
-        except ConnectionLost as error:
+        except (ConnectionLost, WriteRefused) as error:
+            whole = statement.kind is statements.Kind.ORDINARY and manner.single
+            if isinstance(error, WriteRefused) and not whole:
+                raise  # a procedure may have committed a part, a stream may have been read
             return send_again(
                 error,
                 lambda: self._attempt(lender, text, batch, deadline, rides, manner),

@@ -57,16 +57,21 @@ class Deadline:
     that is set must neither end a statement nor prolong one.
     """
 
-    __slots__ = ("_clock", "at_s")
+    __slots__ = ("_clock", "at_s", "began_s")
 
-    def __init__(self, at_s: float, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self, at_s: float, clock: Clock = SYSTEM_CLOCK, began_s: float | None = None
+    ) -> None:
         self.at_s = at_s
+        self.began_s = clock.monotonic() if began_s is None else began_s
+        """When the time began to be counted: an error says how much there was."""
         self._clock = clock
 
     @classmethod
     def after(cls, seconds: float, clock: Clock = SYSTEM_CLOCK) -> Deadline:
         """Return the deadline that is `seconds` from now."""
-        return cls(clock.monotonic() + seconds, clock)
+        now_s = clock.monotonic()
+        return cls(now_s + seconds, clock, now_s)
 
     @classmethod
     def never(cls) -> Deadline:
@@ -77,13 +82,22 @@ class Deadline:
         """Seconds left; 0 or less when it has passed."""
         return self.at_s - self._clock.monotonic()
 
+    def budget_s(self) -> float:
+        """Seconds that there were in all."""
+        return self.at_s - self.began_s
+
+    def took_s(self) -> float:
+        """Seconds since they began to be counted."""
+        return self._clock.monotonic() - self.began_s
+
     def passed(self) -> bool:
         """Tell whether nothing is left."""
         return self.remaining_s() <= 0
 
     def within(self, seconds: float) -> Deadline:
         """Return the earlier of this deadline and `seconds` from now."""
-        return Deadline(min(self.at_s, self._clock.monotonic() + seconds), self._clock)
+        at_s = min(self.at_s, self._clock.monotonic() + seconds)
+        return Deadline(at_s, self._clock, self.began_s)
 
     def __repr__(self) -> str:
         return f"<Deadline in {self.remaining_s():.3f} s>"

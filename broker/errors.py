@@ -196,6 +196,31 @@ class DeadlineExceeded(BrokerError):
     outside of one: make the statement faster, or raise the function's timeout.
     """
 
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        sqlstate: str | None = None,
+        phase: str | None = None,
+        budget_s: float | None = None,
+        took_s: float | None = None,
+    ) -> None:
+        super().__init__(message, sqlstate=sqlstate)
+        self.phase = phase
+        """What was under way: connecting, waiting or statement; None where that is not known."""
+        self.budget_s = budget_s
+        """The seconds that there were in all."""
+        self.took_s = took_s
+        """Those of them that had passed."""
+
+    @classmethod
+    def at(
+        cls, phase: str, budget_s: float, took_s: float, sqlstate: str | None = None
+    ) -> DeadlineExceeded:
+        """Return the error with its numbers in the message."""
+        message = f"{phase}: {took_s:.2f} s of {budget_s:.2f} s had passed. {cls().args[0]}"
+        return cls(message, sqlstate=sqlstate, phase=phase, budget_s=budget_s, took_s=took_s)
+
 
 class CheckoutTimeout(DeadlineExceeded):
     """All sessions of this environment were in use until the deadline. Nothing was sent.
@@ -301,6 +326,23 @@ class StatementCanceled(StatementError):
     """
 
 
+class WriteRefused(StatementError):
+    """The server refused a write as read-only (25006), so nothing of the transaction was kept.
+
+    Where the server itself is read-only, as it is during a fail-over, the environment's sessions
+    were replaced, its name was resolved again, and a statement that came alone or first in its
+    transaction was sent again for up to 10 s; db.retry(fn) does so with a whole transaction. If it
+    stays: let BROKER_HOST be the writer's endpoint, see why the server is read-only (a full
+    disk?), or look for read_only=True and for a role's default_transaction_read_only.
+    """
+
+    retryable = True
+    by_server: bool | None = None
+    """Whether the server itself is read-only, as it said when it was asked; None where it was not
+    asked, or did not answer.
+    """
+
+
 class TransactionAborted(StatementError):
     """An earlier statement of this transaction failed and the error was caught inside it.
 
@@ -316,4 +358,8 @@ def outcome_unknown(what: str, error: Exception) -> OutcomeUnknown:
     advice = " ".join((kind.__doc__ or "").split())
     why = "" if late else f": {error.args[0] if error.args else repr(error)}"
     sqlstate = getattr(error, "sqlstate", None)
-    return kind(f"the answer to {what} was lost{why}. {advice}", sqlstate=sqlstate)
+    unknown = kind(f"the answer to {what} was lost{why}. {advice}", sqlstate=sqlstate)
+    if isinstance(error, DeadlineExceeded) and isinstance(unknown, DeadlineExceeded):
+        unknown.phase, unknown.budget_s = error.phase, error.budget_s
+        unknown.took_s = error.took_s
+    return unknown

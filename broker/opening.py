@@ -61,7 +61,7 @@ class Opener:
         ConnectError that the server itself gave, or else the last.
         """
         if deadline.passed():
-            raise DeadlineExceeded
+            raise DeadlineExceeded.at("connecting", deadline.budget_s(), deadline.took_s())
         started_s = self._clock.monotonic()
         attempt, told = 0, None
         while True:

@@ -117,7 +117,10 @@ class Pool:
             places = sorted({f"{file}:{line}" for file, line in self._out.values()})
             raise CheckoutTimeout(
                 f"waited {waited_s:.1f} s for one of {self._max_sessions} session(s), checked out "
-                f"at {', '.join(places) or 'no place known'}. {CheckoutTimeout().args[0]}"
+                f"at {', '.join(places) or 'no place known'}. {CheckoutTimeout().args[0]}",
+                phase="waiting",
+                budget_s=deadline.budget_s(),
+                took_s=deadline.took_s(),
             )
 
     def _open(self, deadline: Deadline) -> Session:
@@ -177,8 +180,9 @@ class Pool:
         if not session.clean:
             if session.gave_up:
                 self._cancel(session)
+            swept = session in self._doomed  # with the first that its server refused
             self.retire(session, _why_unclean(session))
-            if session.demoted or session.lost:
+            if (session.demoted and not swept) or session.lost:
                 self._sweep(demoted=session.demoted)
             return
         if session in self._doomed:

@@ -1,9 +1,9 @@
 """A transaction: BEGIN rides with the first statement, COMMIT is a flight of its own.
 
-Where it failed decides what is safe. A first statement that was not sent is sent again on another
-session; what is lost before COMMIT was sent is rolled back by the server, so `db.retry` may run
-the whole of it again; a COMMIT whose answer was lost is looked up (broker.outcome), and what
-cannot be told is OutcomeUnknown.
+Where it failed decides what is safe. A first statement that was not sent, or that a read-only
+server refused, is sent again on another session; what is lost before COMMIT was sent is rolled
+back by the server, so `db.retry` may run the whole of it again; a COMMIT whose answer was lost is
+looked up (broker.outcome), and what cannot be told is OutcomeUnknown.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from broker import statements
 from broker.deadline import Clock, Deadline
+from broker.demotion import examine
 from broker.errors import (
     BrokerError,
     ConnectionLost,
@@ -25,6 +26,7 @@ from broker.errors import (
     TransactionAborted,
     TransactionEnded,
     UsageError,
+    WriteRefused,
     outcome_unknown,
 )
 from broker.guard import Guard
@@ -73,6 +75,7 @@ class Transaction:
         self._id: TransactionId | None = None  # from the first write on
         self._session: Session | None = None  # from the first statement on
         self._ended = False
+        self._refused = False  # its first statement was, and it is rolled back already
         self._busy = threading.Lock()
 
     def __repr__(self) -> str:
@@ -137,35 +140,56 @@ class Transaction:
         manner: Manner,
     ) -> Reply:
         text = statement.text + self._comment
-        deadline, means = self._deadline, self._means
-        session = self._begun()
-        begin = self._begin if session.status is Status.IDLE else None
+        begin = self._begin if self._begun().status is Status.IDLE else None
 
         def send() -> Reply:
             return self._begun().execute(
                 text,
                 batch,
-                deadline,
+                self._deadline,
                 begin=begin,
                 afterwards=afterwards,
-                rides=means.rides,
+                rides=self._means.rides,
                 manner=manner,
             )
 
-        def send_elsewhere() -> Reply:
-            self._let_go()
+        if begin is None:  # what came before is lost with the session
             return send()
+        return self._sent_first(send, again=manner.stream is None and not self._read_only)
+
+    def _sent_first(self, send: Callable[[], Reply], *, again: bool) -> Reply:
+        """Send the first statement, and with `again` one that a server refused as read-only, too.
+
+        Such a refusal rolled it all back: what follows in this transaction is refused.
+        """
+        deadline, means = self._deadline, self._means
+
+        def attempt() -> Reply:
+            self._refused = False
+            try:
+                return send()
+            except WriteRefused:
+                if again:
+                    examine(self._begun(), deadline)
+                    self._refused = True
+                raise
+
+        def attempt_elsewhere() -> Reply:
+            self._let_go()
+            return attempt()
 
         try:
-            return send()
-        except ConnectionLost as lost:
-            if begin is None:  # what came before is lost with the session
+            return attempt()
+        except (ConnectionLost, WriteRefused) as error:
+            if isinstance(error, WriteRefused) and not again:
                 raise
-            return send_again(lost, send_elsewhere, deadline, means.clock, means.rng)
+            return send_again(error, attempt_elsewhere, deadline, means.clock, means.rng)
 
     def _begun(self) -> Session:
         """Return the transaction's session, checked out now if it has none yet."""
         self._refuse_if_ended()
+        if self._refused:
+            raise TransactionAborted(sqlstate="25P02")
         if self._session is None:
             self._session = self._means.lender.checkout(self._deadline)
             if self._ended:  # by another thread, while this one waited for the session
@@ -203,7 +227,7 @@ class Transaction:
 
     def _commit(self, session: Session) -> None:
         self._refuse_if_lost(session)
-        if session.status is Status.FAILED:
+        if session.status is Status.FAILED or self._refused:
             roll_back(session, self._deadline)
             raise TransactionAborted(sqlstate="25P02")
         if session.status is Status.IDLE:
@@ -239,7 +263,9 @@ class Transaction:
     @staticmethod
     def _raise_nothing_kept(hidden: OutcomeUnknown) -> NoReturn:
         if isinstance(hidden, DeadlineExceeded):
-            raise DeadlineExceeded from hidden
+            raise DeadlineExceeded(
+                phase=hidden.phase, budget_s=hidden.budget_s, took_s=hidden.took_s
+            ) from hidden
         raise ConnectionLost(
             "the session ended at COMMIT, and the server kept nothing of the transaction",
             sqlstate=hidden.sqlstate,
@@ -280,7 +306,9 @@ def roll_back(session: Session, deadline: Deadline) -> None:
     given back.
     """
     with suppress(BrokerError):
-        if session.whole and session.status is not Status.IDLE:
+        if session.refused is not None:
+            examine(session, deadline)
+        elif session.whole and session.status is not Status.IDLE:
             session.execute(b"rollback", [()], deadline, rides=False)
 
 

@@ -9,26 +9,39 @@ from typing import TypeVar
 
 from broker.backoff import delay_s
 from broker.deadline import Clock, Deadline
-from broker.errors import ConnectionLost
+from broker.demotion import sends_again
+from broker.errors import ConnectionLost, WriteRefused
 
 T = TypeVar("T")
 
 
 def send_again(
-    error: ConnectionLost,
+    error: ConnectionLost | WriteRefused,
     attempt: Callable[[], T],
     deadline: Deadline,
     clock: Clock,
     rng: random.Random,
 ) -> T:
-    """Return what `attempt` returns, made until it is sent; raise what may have run, or is late."""
+    """Return what `attempt` returns, made until it is sent to a server that takes it.
+
+    Raises what may have run, what is refused for too long, or the last error at the deadline.
+    """
+    started_s, seen = clock.monotonic(), False
     for count in itertools.count():
         wait_s = delay_s(count, rng)
-        if error.may_have_run or wait_s >= deadline.remaining_s():
+        since_s = clock.monotonic() - started_s
+        if isinstance(error, WriteRefused):
+            seen = seen or error.by_server is not False
+            more = sends_again(count, since_s, seen=seen)
+        else:
+            more = not error.may_have_run
+        if not more or wait_s >= deadline.remaining_s():
+            if count:
+                error.add_note(f"attempt {count + 1}, {since_s:.1f} s after the first")
             raise error
         clock.sleep(wait_s)
         try:
             return attempt()
-        except ConnectionLost as lost:
-            error = lost
+        except (ConnectionLost, WriteRefused) as again:
+            error = again
     raise AssertionError("unreachable")

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_rds as rds
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from broker.plan import Deployment, make_plan
 
 from .client import Client
-from .database import Database
+from .database import Database, Made
 from .flavours import Parts, make_access
 from .layer import Layer
 from .network import Network
-from .options import Auth, Options
+from .options import BUNDLED, Auth, Options
 from .provisioner import Provisioner
 from .rds_ca import rds_ca
 from .secrets import logins
@@ -34,7 +33,7 @@ class ConnectionBroker(Construct):
         scope: Construct,
         id: str,
         *,
-        database: Database | rds.DatabaseInstance | rds.DatabaseCluster,
+        database: Database | Made,
         vpc: ec2.IVpc,
         deployment: Deployment,
         vpc_subnets: ec2.SubnetSelection | None = None,
@@ -58,7 +57,7 @@ class ConnectionBroker(Construct):
         self.layer = Layer(self, "Layer", powertools=options.powertools, ca=ca)
         self._client = Client(self, network=network, access=access, plan=self.plan, roles=roles)
         self.clients = self._client.group
-        self._layers = [self.layer]
+        self._layers = [self.layer, *_powertools(self, options)]
 
     def connect(
         self,
@@ -75,6 +74,14 @@ class ConnectionBroker(Construct):
         leads it to the database's readers.
         """
         self._client.connect(fn, self._layers, name=name, queue=queue, read_only=read_only)
+
+
+def _powertools(scope: Construct, options: Options) -> list[lambda_.ILayerVersion]:
+    """Return the layer that has Powertools, where the library's has not."""
+    if options.powertools == BUNDLED:
+        return []
+    arn = options.powertools
+    return [lambda_.LayerVersion.from_layer_version_arn(scope, "Powertools", arn)]
 
 
 def _private(vpc: ec2.IVpc) -> ec2.SubnetSelection:

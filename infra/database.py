@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from aws_cdk import Token
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
@@ -14,6 +15,15 @@ from broker.errors import UsageError
 from .database_settings import DEFAULT_VERSION, ExistingDatabase
 
 PORT = 5432
+INSTANCES = (rds.DatabaseInstance, rds.DatabaseInstanceFromSnapshot)
+CLUSTERS = (rds.DatabaseCluster, rds.DatabaseClusterFromSnapshot)
+Made = (
+    rds.DatabaseInstance
+    | rds.DatabaseInstanceFromSnapshot
+    | rds.DatabaseCluster
+    | rds.DatabaseClusterFromSnapshot
+)
+ENGINES = ("postgres", "aurora-postgresql")
 
 
 @dataclass(frozen=True)
@@ -30,30 +40,33 @@ class Database:
     resource_id: str | None = None
 
     @classmethod
-    def of(cls, database: Database | rds.DatabaseInstance | rds.DatabaseCluster) -> Database:
+    def of(cls, database: Database | Made) -> Database:
         """Return the value for a database of the CDK's, made in the same app."""
         if isinstance(database, Database):
             return database
-        if database.secret is None:
+        _refuse_unusable(database)
+        secret = database.secret
+        if secret is None:
             raise UsageError(
                 f"{database.node.path} has no secret of its administrator: give it "
                 "manage_master_user_password=True, or name the secret with Database(…)"
             )
-        if isinstance(database, rds.DatabaseCluster):
+        if isinstance(database, CLUSTERS):
+            has_readers = len(database.instance_identifiers) > 1
             return cls(
                 host=database.cluster_endpoint.hostname,
                 port=_port(database),
-                admin_secret=database.secret,
+                admin_secret=secret,
                 connections=database.connections,
                 proxy_target=rds.ProxyTarget.from_cluster(database),
                 ready=_servers(database),
-                reader_host=database.cluster_read_endpoint.hostname,
+                reader_host=database.cluster_read_endpoint.hostname if has_readers else None,
                 resource_id=database.cluster_resource_identifier,
             )
         return cls(
             host=database.db_instance_endpoint_address,
             port=_port(database),
-            admin_secret=database.secret,
+            admin_secret=secret,
             connections=database.connections,
             proxy_target=rds.ProxyTarget.from_instance(database),
             ready=_servers(database),
@@ -61,10 +74,29 @@ class Database:
         )
 
 
-def _port(database: rds.DatabaseInstance | rds.DatabaseCluster) -> int:
+def _refuse_unusable(database: Made) -> None:
+    """Raise UsageError for what says too little of itself, and for another engine."""
+    path = database.node.path
+    if not isinstance(database, (*INSTANCES, *CLUSTERS)):
+        raise UsageError(
+            f"{path} is imported, or a replica, and does not say all that the broker must know: "
+            "use import_database(…, ExistingDatabase(…)), which has its endpoint, port, security "
+            "group and administrator's secret"
+        )
+    engine = database.engine
+    if engine is not None and engine.engine_type not in ENGINES:
+        raise UsageError(
+            f"{path} is {engine.engine_type}: the broker stands in front of PostgreSQL alone, RDS' "
+            "or Aurora's"
+        )
+
+
+def _port(database: Made) -> int:
     """Return the port as a number, which security groups and pgbouncer.ini want at synth."""
     resource = database.node.default_child
     given = getattr(resource, "port", None)
+    if Token.is_unresolved(given):
+        raise UsageError(f"{database.node.path}: its port must be a number that is known at synth")
     return PORT if given is None else int(given)
 
 

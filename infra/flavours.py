@@ -27,6 +27,7 @@ from .options import Options
 from .pooler import Pooler, rendered
 from .provisioner import Provisioner
 from .proxy import Proxy
+from .record import Record
 from .roller import Roller
 from .secrets import logins
 
@@ -66,6 +67,9 @@ def _pooled(scope: Construct, parts: Parts) -> Access:
         parts.provisioner,
         pooler.balancer.load_balancer_dns_name,
     )
+    if parts.options.certificate_host is not None and parts.options.certificate_record:
+        vpc, name = parts.network.vpc, parts.options.certificate_host
+        Record(scope, "Name", vpc=vpc, name=name, balancer=pooler.balancer)
     middle = parts.plan.deployment.middle
     clients = _client_logins(scope, parts)
     held = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aws_cdk import RemovalPolicy
+from aws_cdk import Annotations, RemovalPolicy
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_logs as logs
 from constructs import Construct, IDependable
@@ -12,16 +12,12 @@ from constructs import Construct, IDependable
 from broker.plan.deployment import Flavour
 
 from .acknowledge import acknowledge
+from .endpoints import make_endpoints
+from .services import NEEDED, gateways
 from .vpc_settings import ExistingVpc, NewVpc
 
 ZONES = 2
 SUBNET_MASK = 4  # bits after the VPC's: 16 subnets' worth of room, of which 2 to 4 are used
-ENDPOINTS = {
-    Flavour.DIRECT: ("SECRETS_MANAGER",),
-    Flavour.RDS_PROXY: ("SECRETS_MANAGER",),
-    Flavour.PGBOUNCER: ("SECRETS_MANAGER", "ECR", "ECR_DOCKER", "CLOUDWATCH_LOGS"),
-}
-"""What the flavour calls: secrets for all, the image and the logs for the pooler's tasks."""
 
 
 @dataclass(frozen=True)
@@ -36,26 +32,51 @@ class Network:
 def make_network(scope: Construct, settings: NewVpc | ExistingVpc, flavour: Flavour) -> Network:
     """Make the VPC, or find the one that is there."""
     if isinstance(settings, ExistingVpc):
-        return _existing(scope, settings)
+        return _existing(scope, settings, flavour)
     return _new(scope, settings, flavour)
 
 
-def _existing(scope: Construct, settings: ExistingVpc) -> Network:
-    if settings.lookup:
-        vpc = ec2.Vpc.from_lookup(scope, "Vpc", vpc_id=settings.id)
-        private = ec2.SubnetSelection(subnets=[*vpc.private_subnets, *vpc.isolated_subnets])
-        return Network(vpc, private)
+def _existing(scope: Construct, settings: ExistingVpc, flavour: Flavour) -> Network:
+    vpc, subnets = (_looked_up if settings.lookup else _given)(scope, settings)
+    made = settings.endpoints
+    rest = tuple(name for name in NEEDED[flavour] if name not in made)
+    if rest and not (settings.lookup and vpc.private_subnets):
+        Annotations.of(vpc).add_info(
+            f"{settings.id}: its subnets must reach {', '.join(rest)} over HTTPS, by endpoints or "
+            "a NAT gateway, or the deployment fails; deploy.vpc.endpoints makes endpoints"
+        )
+    return Network(vpc, subnets, make_endpoints(scope, vpc, subnets, made, settings.cidr))
+
+
+def _looked_up(scope: Construct, settings: ExistingVpc) -> tuple[ec2.IVpc, ec2.SubnetSelection]:
+    """Take the subnets with a way out where there are such, and one in each zone.
+
+    Neither a load balancer nor an endpoint takes two in a zone.
+    """
+    vpc = ec2.Vpc.from_lookup(scope, "Vpc", vpc_id=settings.id)
+    kind = ec2.SubnetType
+    selected = vpc.select_subnets(
+        subnet_type=kind.PRIVATE_WITH_EGRESS if vpc.private_subnets else kind.PRIVATE_ISOLATED,
+        one_per_az=True,
+    )
+    return vpc, ec2.SubnetSelection(subnets=selected.subnets)
+
+
+def _given(scope: Construct, settings: ExistingVpc) -> tuple[ec2.IVpc, ec2.SubnetSelection]:
     found = ec2.Vpc.from_vpc_attributes(
         scope,
         "Vpc",
         vpc_id=settings.id,
         availability_zones=list(settings.availability_zones),
         isolated_subnet_ids=list(settings.subnets),
+        isolated_subnet_route_table_ids=list(settings.route_tables) or None,
     )
     acknowledge(
-        found, "@aws-cdk/aws-ec2:noSubnetRouteTableId", "Nothing here adds routes to those subnets."
+        found,
+        "@aws-cdk/aws-ec2:noSubnetRouteTableId",
+        "Only gateway endpoints add routes, and need deploy.vpc.route_tables.",
     )
-    return Network(found, ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED))
+    return found, ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED)
 
 
 def _new(scope: Construct, settings: NewVpc, flavour: Flavour) -> Network:
@@ -83,7 +104,11 @@ def _new(scope: Construct, settings: NewVpc, flavour: Flavour) -> Network:
     chosen = ec2.SubnetSelection(subnet_type=kind)
     for kept in (vpc, *vpc.select_subnets(subnet_type=kind).subnets):  # the database is in them
         kept.apply_removal_policy(RemovalPolicy.RETAIN)
-    ready = _endpoints(vpc, chosen, settings, flavour)
+    needed = NEEDED[flavour]
+    names = gateways(needed) if settings.nat else needed
+    ready = make_endpoints(vpc, vpc, chosen, names, settings.cidr)
+    if settings.nat:
+        ready = (*ready, vpc.internet_connectivity_established)
     return Network(vpc, chosen, ready)
 
 
@@ -99,39 +124,3 @@ def _flow_log(scope: Construct) -> ec2.FlowLogOptions:
         traffic_type=ec2.FlowLogTrafficType.REJECT,
         destination=ec2.FlowLogDestination.to_cloud_watch_logs(group),
     )
-
-
-def _endpoints(
-    vpc: ec2.Vpc, subnets: ec2.SubnetSelection, settings: NewVpc, flavour: Flavour
-) -> tuple[IDependable, ...]:
-    """Add the ways to AWS. Gateways are free; with a NAT gateway nothing else is needed."""
-    found: list[IDependable] = [
-        vpc.add_gateway_endpoint(
-            "S3", service=ec2.GatewayVpcEndpointAwsService.S3, subnets=[subnets]
-        )
-    ]
-    if flavour is Flavour.DIRECT:
-        service = ec2.GatewayVpcEndpointAwsService.DYNAMODB
-        found.append(vpc.add_gateway_endpoint("DynamoDb", service=service, subnets=[subnets]))
-    if settings.nat:
-        return (*found, vpc.internet_connectivity_established)
-    group = ec2.SecurityGroup(
-        vpc,
-        "Endpoints",
-        vpc=vpc,
-        description="AWS services, for what is in the VPC",
-        allow_all_outbound=False,
-    )
-    group.add_ingress_rule(ec2.Peer.ipv4(settings.cidr), ec2.Port.tcp(443), "HTTPS from the VPC")
-    for name in ENDPOINTS[flavour]:
-        service = getattr(ec2.InterfaceVpcEndpointAwsService, name)
-        found.append(
-            vpc.add_interface_endpoint(
-                name.title().replace("_", ""),
-                service=service,
-                subnets=subnets,
-                security_groups=[group],
-                open=False,
-            )
-        )
-    return tuple(found)

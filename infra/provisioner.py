@@ -30,6 +30,10 @@ HANDLER = "lambdas.provisioner.handler.handler"
 COMPILED = ("cryptography", "cffi")
 PLATFORM = Platform(("manylinux_2_28_aarch64", "manylinux2014_aarch64"), "3.14")
 TIMEOUT_MIN = 5  # a new database may not answer at once
+SERVICE_TIMEOUT_MIN = 15
+"""How long CloudFormation waits for an answer; left out, an hour. The function itself answers
+within its timeout, whatever hangs. Lambda tries again, a minute later, what ended without an
+answer: this is time for both, and for the network interfaces before."""
 RENEW_DAYS = 30  # before its end
 RDS_CA = "rds-ca.pem"
 
@@ -142,6 +146,7 @@ class Provisioner(Construct):
             name,
             service_token=self.function.function_arn,
             resource_type=kind,
+            service_timeout=Duration.minutes(SERVICE_TIMEOUT_MIN),
             properties=properties,
         )
         made.node.add_dependency(self.function)

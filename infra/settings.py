@@ -12,6 +12,7 @@ from typing import Any
 from broker.plan import BadDeployment, Deployment, Plan, make_plan, read
 from broker.plan.deployment import Flavour
 from broker.plan.nearest import nearest
+from broker.plan.prices import Prices
 from broker.plan.reading import Section
 
 from .database_settings import (
@@ -35,10 +36,12 @@ DEPLOY = (
     "image",
     "certificate_secret",
     "certificate_host",
+    "certificate_record",
     "powertools",
     "vpc",
     "database",
 )
+HOST_NAME = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*")
 STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
 LAYER_ARN = re.compile(r"arn:[a-z-]+:lambda:[a-z0-9-]+:\d{12}:layer:[\w-]+:\d+")
 
@@ -71,7 +74,7 @@ def read_settings(context: Mapping[str, Any], root: Path) -> Settings:
     plan = make_plan(deployment)
     _check(plan)
     options = _options(section, deployment, context)
-    vpc = read_vpc(section.table("vpc", VPC))
+    vpc = read_vpc(section.table("vpc", VPC), deployment.middle.flavour)
     database = read_database(section.table("database", [*NEW, *EXISTING]), deployment, options)
     if isinstance(database, ExistingDatabase) and isinstance(vpc, NewVpc):
         raise section.wrong("vpc", "missing; an existing database is in a VPC: give its id, too")
@@ -122,11 +125,13 @@ def _region(section: Section, deployment: Deployment) -> str | None:
     if "region" not in section:
         return None
     region = section.text("region", example="eu-west-1")
-    if region != deployment.prices.region:
+    prices, known = deployment.prices, Prices()
+    renamed = replace(prices, region=known.region, as_of=known.as_of) == known
+    if region != prices.region or (region != known.region and renamed):
         raise section.wrong(
             "region",
-            f"the plan has prices of {deployment.prices.region} only: give [prices] "
-            f'region = "{region}" and what it costs there',
+            f"the plan has prices of {known.region if renamed else prices.region} only: give "
+            f'[prices] region = "{region}" and what it costs there',
         )
     return region
 
@@ -145,8 +150,14 @@ def _options(section: Section, deployment: Deployment, context: Mapping[str, Any
         if not SECRET_ARN.fullmatch(secret):
             raise section.wrong("certificate_secret", "must be a secret's whole ARN")
         host = section.text("certificate_host", example="pooler.example.internal")
-    elif "certificate_host" in section:
-        raise section.wrong("certificate_host", "needs certificate_secret, which holds that name")
+        if not HOST_NAME.fullmatch(host):
+            raise section.wrong(
+                "certificate_host", 'must be a whole name, as "pooler.example.internal"'
+            )
+    else:
+        for key in ("certificate_host", "certificate_record"):
+            if key in section:
+                raise section.wrong(key, "needs certificate_secret, which holds the host's name")
     powertools = section.text("powertools", BUNDLED, example=BUNDLED)
     if powertools != BUNDLED and not LAYER_ARN.fullmatch(powertools):
         raise section.wrong("powertools", f'must be "{BUNDLED}" or the ARN of a layer\'s version')
@@ -155,6 +166,7 @@ def _options(section: Section, deployment: Deployment, context: Mapping[str, Any
         image=str(context.get("image", "")) or image,
         certificate_secret=secret,
         certificate_host=host,
+        certificate_record=section.flag("certificate_record", True),
         powertools=powertools,
         rds_ca=str(context.get("rds_ca", "")) or None,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from aws_cdk import CfnOutput, Environment, Stack
+from aws_cdk import Annotations, CfnOutput, Environment, Stack
 from constructs import Construct
 
 from broker.errors import UsageError
@@ -27,6 +27,12 @@ class BrokerStack(Stack):
             description="lambda-pg-broker",
         )
         deployment = settings.plan.deployment
+        ambient, priced = os.environ.get("CDK_DEFAULT_REGION"), deployment.prices.region
+        if settings.region is None and ambient not in (None, priced):
+            Annotations.of(self).add_info(
+                f"the plan's costs are at prices of {priced}, and this shell deploys to {ambient}: "
+                "[prices] has another region's"
+            )
         network = make_network(self, settings.vpc, deployment.middle.flavour)
         database = make_database(self, settings.database, settings.plan, network)
         self.broker = ConnectionBroker(

@@ -20,6 +20,7 @@ DEFAULT = Hosting()
 @click.option("--listen-port", type=int, default=DEFAULT.listen_port, show_default=True)
 @click.option("--process", type=int, default=1, show_default=True, help="Of the processes, which.")
 @click.option("--directory", default=DEFAULT.directory, show_default=True, help="PgBouncer's own.")
+@click.option("--sockets", default=DEFAULT.sockets, show_default=True, help="Of each process: /1 …")
 @click.option("--server-ca", default=DEFAULT.server_ca, show_default=True, help="'off' is no TLS.")
 @click.option("--client-certificate", default=DEFAULT.client_certificate, show_default=True)
 @click.option("--client-key", default=DEFAULT.client_key, show_default=True)
@@ -33,6 +34,7 @@ def render(
     listen_port: int,
     process: int,
     directory: str,
+    sockets: str,
     server_ca: str,
     client_certificate: str,
     client_key: str,
@@ -50,6 +52,7 @@ def render(
         port=port,
         listen_port=listen_port,
         directory=directory,
+        sockets=sockets,
         server_ca=_unless_off(server_ca),
         client_certificate=_unless_off(client_certificate),
         client_key=_unless_off(client_key),

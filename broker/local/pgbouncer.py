@@ -207,6 +207,7 @@ class PgBouncer:
             listen_host=self.host,
             listen_port=self.port,
             directory=str(server.directory),
+            sockets=str(server.directory),
             server_ca=None,
             client_certificate=None,
             client_key=None,

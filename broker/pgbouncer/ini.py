@@ -24,8 +24,9 @@ USERLIST_HEAD = """\
 class Hosting:
     """Where the pooler runs: hosts, files and TLS, which the plan does not decide.
 
-    The defaults are the image's. `directory` is PgBouncer's own: userlist.txt is there, and a
-    folder for each process' socket (1, 2, …). `server_ca` None turns TLS to the server off,
+    The defaults are the image's. `directory` is PgBouncer's own: userlist.txt is there. `sockets`
+    has a folder for each process' socket (1, 2, …), apart from the secrets, so that it can be lent
+    to who may ask the console. `server_ca` None turns TLS to the server off,
     `client_certificate` None TLS from clients. `admin` is a user of the userlist who may use the
     console over TCP; without one it answers on the socket alone, to PgBouncer's own account.
     """
@@ -35,6 +36,7 @@ class Hosting:
     listen_host: str = "*"
     listen_port: int = 6432
     directory: str = "/run/pgbouncer"
+    sockets: str = "/run/pgbouncer-sockets"
     server_ca: str | None = "/opt/pgbouncer/rds-ca.pem"
     client_certificate: str | None = "/run/pgbouncer/server.crt"
     client_key: str | None = "/run/pgbouncer/server.key"
@@ -55,7 +57,7 @@ class Hosting:
 
     def sockets_of(self, process: int) -> str:
         """Return the folder of a process' socket; it must exist, for PgBouncer's account alone."""
-        return f"{self.directory}/{process}"
+        return f"{self.sockets}/{process}"
 
 
 def render_ini(plan: Plan, hosting: Hosting | None = None, *, process: int = 1) -> str:

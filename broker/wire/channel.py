@@ -32,17 +32,23 @@ class Channel:
         self.settled = False
         """Whether all that was sent has been answered. The receive loop sets it."""
         self._until_s = deadline.at_s
+        self._deadline = deadline
         self._timed = False  # the socket's time limit is what is left from now
         self._outgoing: list[bytes] = []
 
     def bound(self, deadline: Deadline) -> None:
         """Let no flight from here on outlive `deadline`."""
         self._until_s = deadline.at_s
+        self._deadline = deadline
+
+    def _late(self) -> DeadlineExceeded:
+        deadline = self._deadline
+        return DeadlineExceeded.at("statement", deadline.budget_s(), deadline.took_s())
 
     def _set_timeout(self) -> None:
         remaining_s = self._until_s - monotonic()
         if remaining_s <= 0:
-            raise DeadlineExceeded
+            raise self._late()
         self.socket.settimeout(None if remaining_s == math.inf else remaining_s)
         self._timed = True
 
@@ -61,7 +67,7 @@ class Channel:
             else:
                 self._send_and_receive(data)
         except TimeoutError as error:
-            raise DeadlineExceeded from error
+            raise self._late() from error
         except (OSError, ValueError) as error:  # ValueError: another thread closed the socket
             raise ConnectionLost(
                 f"the session ended before the statement was sent: {error}", may_have_run=False
@@ -83,7 +89,7 @@ class Channel:
             while view:
                 remaining_s = self._until_s - monotonic()
                 if remaining_s <= 0:
-                    raise DeadlineExceeded
+                    raise self._late()
                 events = selector.select(None if remaining_s == math.inf else remaining_s)
                 ready = events[0][1] if events else 0
                 if ready & selectors.EVENT_READ:
@@ -126,7 +132,7 @@ class Channel:
             self._timed = False
             data = self.socket.recv(min(max(need, RECEIVE_BYTES), MAX_RECEIVE_BYTES))
         except TimeoutError as error:
-            raise DeadlineExceeded from error
+            raise self._late() from error
         except OSError as error:
             raise ConnectionLost(f"the session ended: {error}") from error
         if not data:

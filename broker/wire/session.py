@@ -22,6 +22,7 @@ from broker.errors import (
     ParameterError,
     ProtocolError,
     UnsafeStatement,
+    WriteRefused,
 )
 from broker.wire import encode, translate
 from broker.wire.channel import Channel
@@ -86,6 +87,11 @@ class Manner(NamedTuple):
     further: Sequence[bytes] = ()
     """Statements without parameters, run behind it in the same flight."""
 
+    @property
+    def single(self) -> bool:
+        """Whether it is one statement that has all it needs in itself."""
+        return self.stream is None and not self.further
+
 
 USUAL = Manner()
 
@@ -97,7 +103,9 @@ class Session(SingleFlight):
         """Start up on a connected channel; the errors are pg8000's and the channel's own."""
         self.number = next(_ids)
         self.opened_at = self.last_used = opened_at
-        self.demoted = False  # the server refused a write as read-only: a writer no longer
+        self.refused: WriteRefused | None = None
+        """A write was refused as read-only, and nobody has asked yet why (broker.demotion)."""
+        self.demoted = False  # its server is read-only
         self.lease: Lease | None = None
         """Its place under the fleet-wide cap, where there is one."""
         self._limit_ms: int | None = None  # statement_timeout outside of transactions, once known
@@ -205,11 +213,14 @@ class Session(SingleFlight):
             self._bound_ms = bound_ms
 
     def _refusal(self, fields: translate.Fields, deadline: Deadline) -> BrokerError:
-        self.demoted = self.demoted or fields.get("C") == translate.READ_ONLY
         lead_s = (bound.LEAD_MS + 5) / 1000  # 5 ms: rounding of the server's timer
         if fields.get("C") == translate.CANCELED and deadline.remaining_s() <= lead_s:
-            return DeadlineExceeded(sqlstate=translate.CANCELED)
-        return translate.statement_error(fields)
+            budget_s, took_s = deadline.budget_s(), deadline.took_s()
+            return DeadlineExceeded.at("statement", budget_s, took_s, translate.CANCELED)
+        error = translate.statement_error(fields)
+        if isinstance(error, WriteRefused):
+            self.refused = error
+        return error
 
     def bound(self, deadline: Deadline) -> None:
         """Let no flight from here on outlive `deadline`, those of pg8000's own calls included."""

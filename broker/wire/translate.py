@@ -15,6 +15,7 @@ from broker.errors import (
     StatementCanceled,
     StatementError,
     TooManyConnections,
+    WriteRefused,
 )
 
 Fields = Mapping[str, str]
@@ -57,6 +58,8 @@ def statement_error(fields: Fields) -> StatementError:
         kind = SerializationFailure
     elif sqlstate == CANCELED:
         kind = StatementCanceled
+    elif sqlstate == READ_ONLY:
+        kind = WriteRefused
     message = fields.get("M", "the server gave no message")
     extra = "".join(f" ({fields[letter]})" for letter in "DH" if letter in fields)
     return kind(message + extra, sqlstate=sqlstate, fields=fields)

@@ -173,7 +173,11 @@ SERVERS = (
         weight=0.3,
     ),
     Fault(
-        name="switch-over: the old writer read-only", strike=_switched_over, strikes=1, gap_s=1.0
+        name="switch-over: the old writer read-only",
+        strike=_switched_over,
+        strikes=1,
+        gap_s=1.0,
+        survives=ALL,
     ),
     Fault(name="fail-over: the old writer crashed", strike=_failed_over, strikes=1, gap_s=1.0),
     Fault(name="pool full", strike=_pool_full, survives=ALL, gap_s=0.2, weight=0.4),

@@ -1,19 +1,23 @@
 """The app of infra/, with a user's two functions on its broker: what the tests deploy.
 
-Context beside infra's own: `-c broken=1` adds a resource that cannot be made, after all others.
+Context beside infra's own: `-c config=…` may name several broker.tomls, a stack each, with the
+system's path separator between them; `-c broken=1` adds a resource that cannot be made to each,
+after all others.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from aws_cdk import App, CfnOutput, CustomResource
+from aws_cdk import App, CfnOutput, CustomResource, Validations
 from aws_cdk import aws_lambda as lambda_
+from cdk_nag import AwsSolutionsChecks
 
 from infra.acknowledge import acknowledge
-from infra.app import build
+from infra.settings import read_settings
 from infra.stack import BrokerStack
-from tests.deployment.variant import FUNCTIONS
+from tests.deployment.variant import functions_of
 
 CODE = Path(__file__).with_name("functions")
 BASIC = "service-role/AWSLambdaBasicExecutionRole"
@@ -22,11 +26,15 @@ BASIC = "service-role/AWSLambdaBasicExecutionRole"
 def main() -> None:
     """Synthesize."""
     app = App()
-    stack = build(app, Path.cwd())
-    for name in FUNCTIONS:
-        _connect(stack, name)
-    if app.node.try_get_context("broken"):
-        _break(stack)
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    context = app.node.get_all_context()
+    for config in str(context["config"]).split(os.pathsep):
+        stack = BrokerStack(app, read_settings({**context, "config": config}, Path.cwd()))
+        names = functions_of(stack.broker.plan)
+        for name in names:
+            _connect(stack, name)
+        if "broken" in context:
+            _break(stack, names)
     app.synth()
 
 
@@ -46,7 +54,7 @@ def _connect(stack: BrokerStack, name: str) -> None:
     CfnOutput(stack, f"{name}Function", value=fn.function_name)
 
 
-def _break(stack: BrokerStack) -> None:
+def _break(stack: BrokerStack, names: list[str]) -> None:
     """Ask the provisioner for what it refuses, when all the rest has been changed."""
     provisioner = stack.broker.node.find_child("Provisioner").node.find_child("Function")
     assert isinstance(provisioner, lambda_.Function)
@@ -57,7 +65,7 @@ def _break(stack: BrokerStack) -> None:
         resource_type="Custom::BrokerCertificate",
         properties={"SecretArn": "", "CaSecretArn": "", "Names": ["not a name"]},
     )
-    refused.node.add_dependency(stack.broker, *map(stack.node.find_child, FUNCTIONS))
+    refused.node.add_dependency(stack.broker, *map(stack.node.find_child, names))
 
 
 if __name__ == "__main__":

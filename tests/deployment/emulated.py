@@ -46,9 +46,12 @@ class Emulator:
         authorities: Path | None = None,
     ) -> None:
         self._port = free_port()
+        self.login_port = free_port()
+        """Where a PostgreSQL asks, over LDAP, whether a token of IAM's is good."""
         self._given = {
             "EMULATOR_DATABASE_PASSWORD": database_password,
             "EMULATOR_NETWORK": json.dumps(names or {}),
+            "EMULATOR_LOGIN_PORT": str(self.login_port),
             **({"SSL_CERT_FILE": str(authorities)} if authorities else {}),
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 from broker.pgbouncer import Hosting, render_ini
@@ -10,7 +11,7 @@ from broker.plan import Plan
 from broker.plan.deployment import Flavour
 from broker.plan.drift import ROLE_TIMEOUTS
 from tests.deployment.site import Site
-from tests.deployment.variant import FUNCTIONS
+from tests.deployment.variant import functions_of
 
 TIMEOUTS = (*ROLE_TIMEOUTS, "lock_timeout")
 
@@ -20,18 +21,24 @@ def check(site: Site, plan: Plan) -> None:
     roles(site, plan)
     parameters(site, plan)
     functions(site, plan)
+    between(site, plan)
+
+
+def between(site: Site, plan: Plan) -> None:
+    """Compare what stands between the functions and the database."""
     {Flavour.DIRECT: leases, Flavour.PGBOUNCER: pooler, Flavour.RDS_PROXY: proxy}[site.flavour](
         site, plan
     )
 
 
-def roles(site: Site, plan: Plan) -> None:
+def roles(site: Site, plan: Plan, *, groups: Collection[str] = ()) -> None:
     """Ask the server itself for the roles, with their limits, defaults and groups."""
-    app = site.role("app")
-    assert app["limit"] == plan.whole("connection_limit.app")
+    (pair,) = plan.deployment.middle.pairs
+    app = site.role(pair.user)
+    assert app["limit"] == plan.whole(f"connection_limit.{pair.user}")
     assert app["settings"] == {name: f"{plan.whole(name)}s" for name in ROLE_TIMEOUTS}
     assert app["logs_in"]
-    assert app["groups"] == set()
+    assert app["groups"] == set(groups)
     assert "pg_monitor" in site.role("broker_monitor")["groups"]
     assert "pg_signal_backend" in site.role("broker_reaper")["groups"]
 
@@ -61,7 +68,7 @@ def parameters(site: Site, plan: Plan) -> None:
 def functions(site: Site, plan: Plan) -> None:
     """Find the concurrency and the timeout that the plan counts on at each function."""
     functions = site.emulator.client("lambda")
-    for name in FUNCTIONS:
+    for name in functions_of(plan):
         given = site.stack.output(f"{name}Function")
         reserved = functions.get_function_concurrency(FunctionName=given)
         planned = plan.whole(f"reserved_concurrency.{name}")
@@ -107,8 +114,8 @@ def proxy(site: Site, plan: Plan) -> None:
         )
     }
     targets = rds.describe_db_proxy_targets(DBProxyName=name)["Targets"]
-    cluster = site.stack.the("RDS::DBCluster")
-    assert cluster in {each.get("RdsResourceId") for each in targets}
+    (cluster,) = rds.describe_db_clusters()["DBClusters"]
+    assert cluster["DBClusterIdentifier"] in {each.get("RdsResourceId") for each in targets}
     endpoints = rds.describe_db_proxy_endpoints(DBProxyName=name)["DBProxyEndpoints"]
     assert {each["TargetRole"] for each in endpoints} == {"READ_WRITE", "READ_ONLY"}
 
@@ -151,12 +158,13 @@ def services(site: Site) -> list[dict[str, Any]]:
 
 
 def task(site: Site) -> dict[str, Any]:
-    """Return the container that the service runs now."""
+    """Return the pooler's container that the service runs now."""
     (service,) = services(site)
     described = site.emulator.client("ecs").describe_task_definition(
         taskDefinition=service["taskDefinition"]
     )
-    (container,) = described["taskDefinition"]["containerDefinitions"]
+    containers = described["taskDefinition"]["containerDefinitions"]
+    (container,) = [each for each in containers if each["name"] == "pgbouncer"]
     return dict(container)
 
 

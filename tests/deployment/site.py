@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,10 +15,13 @@ from broker.local.process import free_port
 from broker.plan.deployment import Flavour
 from tests.deployment.cdk import Cdk, Ran
 from tests.deployment.emulated import ACCOUNT, REGION, Emulator
+from tests.deployment.rds_iam import ask_for_tokens
 from tests.deployment.stack import Stack
 from tests.deployment.variant import Variant
 
 APP = ".venv/bin/python -m tests.deployment.app"
+OWN_NAME = "pooler.example.internal"
+"""The pooler's name where its certificate is brought."""
 ZONE = "emulated.us-east-1.rds.amazonaws.com"
 BUCKET = f"cdk-hnb659fds-assets-{ACCOUNT}-{REGION}"
 
@@ -39,15 +43,16 @@ class Site:
         """The stack, whether it is there or not."""
         return Stack(self.emulator, f"broker-{self.flavour.value}")
 
-    def deploy(self, variant: Variant, **context: str) -> Ran:
-        """Run `cdk deploy` with this broker.toml."""
-        given = {"config": str(variant.path), "rds_ca": str(self.postgres.ca_file), **context}
-        out = f"--output={self.assembly}"
-        return self.cdk("deploy", f"--app={APP}", out, "--require-approval=never", context=given)
+    def deploy(self, *variants: Variant, **context: str) -> Ran:
+        """Run `cdk deploy` with these broker.tomls, a stack each."""
+        config = os.pathsep.join(str(variant.path) for variant in variants)
+        given = {"config": config, "rds_ca": str(self.postgres.ca_file), **context}
+        words = (f"--app={APP}", f"--output={self.assembly}", "--require-approval=never", "--all")
+        return self.cdk("deploy", *words, context=given)
 
     def destroy(self) -> Ran:
         """Run `cdk destroy` on what was synthesized last."""
-        return self.cdk("destroy", f"--app={self.assembly}", "--force")
+        return self.cdk("destroy", f"--app={self.assembly}", "--force", "--all")
 
     @property
     def assembly(self) -> Path:
@@ -81,11 +86,13 @@ def site(flavour: Flavour, folder: Path) -> Iterator[Site]:
         behind = {
             ".rds.amazonaws.com": (postgres.host, postgres.port),
             ".elb.amazonaws.com": (postgres.host, pooler_port),
+            OWN_NAME: (postgres.host, pooler_port),
         }
         password = unquote(urlsplit(postgres.dsn()).password or "")
         with Emulator(
             database_password=password, names=behind, authorities=postgres.ca_file
         ) as emulator:
+            ask_for_tokens(postgres, emulator.login_port)
             cdk = Cdk(flavour.value, emulator, folder)
             cdk.bootstrap(ACCOUNT, REGION).ok()
             # It denies all that comes without TLS, which the emulator's own port does not have.

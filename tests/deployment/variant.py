@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from broker.plan import Plan, make_plan, read
-from broker.plan.deployment import Flavour
+from broker.plan.deployment import Flavour, Kind
 
-FUNCTIONS = ("orders", "reports")
 TEXT = Path(__file__).with_name("deployment.toml").read_text()
 INSTANCE = 'engine = "rds-postgresql"\ninstance = "db.m7g.large"\nmax_connections = 400'
 CLUSTER = 'engine = "aurora-postgresql"\ninstance = "serverless"\nmax_acu = 8\nmin_acu = 1'
@@ -45,6 +44,11 @@ CHANGED = {
     Flavour.PGBOUNCER: Numbers("active_sessions = 30", 20),
     Flavour.RDS_PROXY: Numbers("proxy_minimum_percent = 12", 20),
 }
+
+
+def functions_of(plan: Plan) -> list[str]:
+    """Return the names of the plan's functions."""
+    return [each.name for each in plan.deployment.applications if each.kind is Kind.FUNCTION]
 
 
 def write(flavour: Flavour, numbers: Numbers, path: Path) -> Variant:

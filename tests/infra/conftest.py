@@ -48,6 +48,7 @@ EXISTING = """
 id = "vpc-0123456789abcdef0"
 availability_zones = ["eu-west-1a", "eu-west-1b"]
 subnets = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
+{vpc}
 
 [deploy.database]
 kind = "{kind}"
@@ -69,12 +70,13 @@ def toml(
     broker: str = "",
     deploy: str = "",
     functions: str = FUNCTIONS,
+    vpc: str = "",
 ) -> str:
-    """Return a broker.toml."""
+    """Return a broker.toml; `vpc` goes into the [deploy.vpc] of an existing one."""
     existing = ""
     if origin == "existing":
         reader = 'reader_endpoint = "orders-ro.abc.eu-west-1.rds.amazonaws.com"'
-        existing = EXISTING.format(kind=kind, reader=reader if kind == "cluster" else "")
+        existing = EXISTING.format(kind=kind, reader=reader if kind == "cluster" else "", vpc=vpc)
     return (
         f'[database]\n{DATABASES[kind]}\n[broker]\nflavour = "{flavour}"\n{broker}\n{functions}\n'
         f"[deploy]\n{deploy}\n{existing}"
@@ -106,10 +108,24 @@ class Synthesized:
         """Return the properties of each resource of a type."""
         return [each.get("Properties", {}) for each in self.all(kind).values()]
 
+    def told(self) -> list[str]:
+        """Return what the CDK's CLI prints of it: annotations, as "aws:cdk:info: …"."""
+        artifacts = self.manifest["artifacts"].values()
+        metadata = [each for artifact in artifacts for each in _metadata(self.directory, artifact)]
+        return [f"{each['type']}: {each['data']}" for each in metadata]
+
     def one(self, kind: str) -> dict[str, Any]:
         """Return the properties of the only resource of a type."""
         (found,) = self.properties(kind)
         return found
+
+
+def _metadata(directory: Path, artifact: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return an artifact's entries, which are in a file of their own."""
+    found = artifact.get("metadata", {})
+    if "additionalMetadataFile" in artifact:
+        found = json.loads((directory / artifact["additionalMetadataFile"]).read_text())
+    return [entry for entries in found.values() for entry in entries]
 
 
 Context = Mapping[str, Any]

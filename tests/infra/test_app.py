@@ -8,12 +8,13 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .conftest import toml
+from .conftest import Synthesized, toml
 
 ROOT = Path(__file__).parents[2]
 CDK = ROOT / "node_modules/.bin/cdk"
@@ -82,6 +83,16 @@ def test_bad_input_is_one_line_and_no_traceback(
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert told in line
+
+
+def test_a_shell_in_a_region_without_prices_is_told_so(
+    synthesize: Callable[..., Synthesized], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CDK_DEFAULT_REGION", "eu-west-1")
+    (line,) = [line for line in synthesize(toml()).told() if "prices" in line]
+    assert line.startswith("aws:cdk:info: the plan's costs are at prices of us-east-1, and this")
+    monkeypatch.setenv("CDK_DEFAULT_REGION", "us-east-1")
+    assert not [line for line in synthesize(toml()).told() if "prices" in line]
 
 
 def test_what_does_not_fit_is_told_in_the_plan_s_words(

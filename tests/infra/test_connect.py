@@ -28,16 +28,29 @@ def app_of(flags: dict[str, Any]) -> Callable[..., Any]:
 
     from infra import Auth, ConnectionBroker, Options
 
-    def make(flavour: str, *, cluster: bool = False, auth: str = "secret") -> Any:
+    def make(
+        flavour: str,
+        *,
+        cluster: bool = False,
+        readers: int = 1,
+        auth: str = "secret",
+        **options: Any,
+    ) -> Any:
         app = App(context={**flags, "aws:cdk:bundling-stacks": []})
         stack: Any = Stack(app, "Orders")
         vpc = ec2.Vpc(stack, "Vpc", max_azs=2, restrict_default_security_group=False)
         version = rds.AuroraPostgresEngineVersion.VER_17_9
         engine: Any = rds.DatabaseClusterEngine.aurora_postgres(version=version)
         if cluster:
-            writer = rds.ClusterInstance.serverless_v2("Writer")
+            member = rds.ClusterInstance.serverless_v2
             database: Any = rds.DatabaseCluster(
-                stack, "Db", engine=engine, writer=writer, vpc=vpc, port=5433
+                stack,
+                "Db",
+                engine=engine,
+                writer=member("Writer"),
+                readers=[member(f"Reader{number}") for number in range(readers)],
+                vpc=vpc,
+                port=5433,
             )
         else:
             engine = rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_17_9)
@@ -49,7 +62,7 @@ def app_of(flags: dict[str, Any]) -> Callable[..., Any]:
             database=database,
             vpc=vpc,
             deployment=parse(text),
-            options=Options(auth=Auth(auth)),
+            options=Options(auth=Auth(auth), **options),
         )
         stack.app = app
         return stack
@@ -296,6 +309,43 @@ def test_a_reader_has_the_read_only_endpoint(app_of: Callable[..., Any], flavour
     assert "ReadEndpoint" in told or "ProxyReader" in told
 
 
+@pytest.mark.parametrize("flavour", ["rds-proxy", "direct"])
+def test_a_cluster_without_readers_has_no_read_only_endpoint(
+    app_of: Callable[..., Any], flavour: str
+) -> None:
+    stack = app_of(flavour, cluster=True, readers=0)
+    with pytest.raises(UsageError, match="no read-only endpoint"):
+        stack.broker.connect(function(stack), read_only=True)
+    assert not logical(template_of(stack), "AWS::RDS::DBProxyEndpoint")
+
+
+def test_a_powertools_layer_of_one_s_own_comes_with_the_library(
+    app_of: Callable[..., Any],
+) -> None:
+    arn = "arn:aws:lambda:eu-west-1:017000801446:layer:AWSLambdaPowertoolsPythonV3-arm64:7"
+    stack = app_of("pgbouncer", powertools=arn)
+    stack.broker.connect(function(stack))
+    stack.broker.connect(function(stack, "reports"))
+    template = template_of(stack)
+    (layer,) = logical(template, "AWS::Lambda::LayerVersion")
+    for id in ("orders", "reports"):
+        assert connected(template, id)["Layers"] == [{"Ref": layer}, arn]
+
+
+def test_functions_trust_the_authority_that_the_brought_certificate_names(
+    app_of: Callable[..., Any],
+) -> None:
+    arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:pooler-AbCdEf"
+    stack = app_of("pgbouncer", certificate_secret=arn, certificate_host="pooler.example.internal")
+    stack.broker.connect(function(stack))
+    template = template_of(stack)
+    variables = connected(template)["Environment"]["Variables"]
+    assert variables["BROKER_HOST"] == "pooler.example.internal"
+    # The certificate of an authority, which is public; the key in the same secret is not named.
+    assert variables["BROKER_TLS_CA"] == f"{{{{resolve:secretsmanager:{arn}:SecretString:ca::}}}}"
+    assert arn not in json.dumps(allowed(template))
+
+
 def test_a_function_waits_for_its_roles(app_of: Callable[..., Any]) -> None:
     stack = app_of("pgbouncer")
     stack.broker.connect(function(stack))
@@ -337,6 +387,83 @@ def test_a_timeout_that_the_plan_does_not_count_on_is_refused(stack: Any) -> Non
 def test_a_read_only_endpoint_that_is_not_there_is_refused(stack: Any) -> None:
     with pytest.raises(UsageError, match="no read-only endpoint"):
         stack.broker.connect(function(stack, "Reads"), name="orders", read_only=True)
+
+
+def broker_of(stack: Any, id: str, database: Any) -> None:
+    from infra import ConnectionBroker
+
+    vpc = stack.node.find_child("Vpc")
+    ConnectionBroker(stack, id, database=database, vpc=vpc, deployment=parse(toml()))
+
+
+def test_an_imported_database_of_the_cdk_s_is_told_how_to_name_it(stack: Any) -> None:
+    from aws_cdk import aws_rds as rds
+
+    instance = rds.DatabaseInstance.from_database_instance_attributes(
+        stack,
+        "Imported",
+        instance_identifier="orders",
+        instance_endpoint_address="orders.abc.eu-west-1.rds.amazonaws.com",
+        port=5432,
+        security_groups=[],
+    )
+    cluster = rds.DatabaseCluster.from_database_cluster_attributes(
+        stack, "ImportedCluster", cluster_identifier="orders"
+    )
+    for number, database in enumerate((instance, cluster)):
+        with pytest.raises(UsageError, match=r"use import_database\(") as refused:
+            broker_of(stack, f"Of{number}", database)
+        assert "\n" not in str(refused.value)
+        assert "Imported" in str(refused.value)
+
+
+def test_an_engine_that_is_not_postgresql_is_refused(stack: Any) -> None:
+    from aws_cdk import aws_rds as rds
+
+    mysql = rds.DatabaseInstance(
+        stack,
+        "MySql",
+        engine=rds.DatabaseInstanceEngine.mysql(version=rds.MysqlEngineVersion.VER_8_0),
+        vpc=stack.node.find_child("Vpc"),
+    )
+    with pytest.raises(UsageError, match=r"Orders/MySql is mysql: .* PostgreSQL") as refused:
+        broker_of(stack, "OfMySql", mysql)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_port_that_is_not_known_at_synth_is_refused(stack: Any) -> None:
+    from aws_cdk import CfnParameter
+    from aws_cdk import aws_rds as rds
+
+    port = CfnParameter(stack, "Port", type="Number").value_as_number
+    engine = rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_17_9)
+    vpc = stack.node.find_child("Vpc")
+    database = rds.DatabaseInstance(stack, "AnyPort", engine=engine, vpc=vpc, port=port)
+    with pytest.raises(UsageError, match="port must be a number that is known at synth"):
+        broker_of(stack, "OfAnyPort", database)
+
+
+def test_a_database_from_a_snapshot_is_a_database(app_of: Callable[..., Any]) -> None:
+    from aws_cdk import aws_rds as rds
+
+    stack = app_of("direct", auth="iam")
+    engine = rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_17_9)
+    restored = rds.DatabaseInstanceFromSnapshot(
+        stack,
+        "Restored",
+        snapshot_identifier="orders",
+        engine=engine,
+        credentials=rds.SnapshotCredentials.from_generated_secret("postgres"),
+        vpc=stack.node.find_child("Vpc"),
+    )
+    broker_of(stack, "OfRestored", restored)
+    made = template_of(stack)
+    hosts = [
+        made["Resources"][name]["Properties"]["Host"]
+        for name in logical(made, "Custom::BrokerRoles")
+    ]
+    (name,) = logical(made, "AWS::RDS::DBInstance", "Restored")
+    assert {"Fn::GetAtt": [name, "Endpoint.Address"]} in hosts
 
 
 def test_a_deployment_that_does_not_fit_is_refused_with_the_plan_s_words(stack: Any) -> None:

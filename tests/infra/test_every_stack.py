@@ -166,6 +166,33 @@ def test_the_roles_wait_for_the_server_and_the_way_to_it(synth: Synth, case: str
 
 
 @every
+def test_the_layer_is_for_every_python_and_processor_of_lambda_s(synth: Synth, case: str) -> None:
+    layer = synth(case).one("AWS::Lambda::LayerVersion")
+    assert layer["CompatibleRuntimes"] == [f"python3.{minor}" for minor in (11, 12, 13, 14)]
+    assert layer["CompatibleArchitectures"] == ["arm64", "x86_64"]
+
+
+@every
+def test_a_provisioner_that_cannot_start_ends_the_deployment_soon(synth: Synth, case: str) -> None:
+    stack = synth(case)
+    custom = [
+        each
+        for each in stack.template["Resources"].values()
+        if each["Type"].startswith("Custom::")
+        or each["Type"] == "AWS::CloudFormation::CustomResource"
+    ]
+    assert len(custom) == (2 if "pgbouncer" in case else 1)
+    for resource in custom:
+        wait_s = int(resource["Properties"]["ServiceTimeout"])
+        (provisioner,) = [
+            each["Properties"]["Timeout"]
+            for name, each in stack.all("AWS::Lambda::Function").items()
+            if name.startswith("BrokerProvisioner")
+        ]
+        assert 2 * provisioner + 60 < wait_s <= 15 * 60  # an attempt, a pause, and another
+
+
+@every
 def test_the_provisioner_reads_the_administrator_s_secret_and_writes_none_of_it(
     synth: Synth, case: str
 ) -> None:

@@ -21,13 +21,31 @@ SKIPPED = re.compile(r"^  - (CKV\w+)\s+# \S.+", re.MULTILINE)
 Synth = Callable[[str], Synthesized]
 
 
+OWN = """
+certificate_secret = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:pooler-AbCdEf"
+certificate_host = "pooler.example.internal"
+"""
+ENDPOINTS = """
+endpoints = ["s3", "secretsmanager", "ecr.api", "ecr.dkr", "logs"]
+route_tables = ["rtb-0123456789abcdef0", "rtb-0123456789abcdef1"]
+cidr = "10.0.0.0/16"
+"""
+
+
 @pytest.fixture(scope="module")
-def templates(synth: Synth, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Put every case's template into one folder."""
+def templates(
+    synth: Synth,
+    synthesize: Callable[..., Synthesized],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """Put every case's template into one folder, and one with what is only made when asked for."""
     directory = tmp_path_factory.mktemp("templates")
     for case in CASES:
         template = next(synth(case).directory.glob("*.template.json"))
         shutil.copyfile(template, directory / f"{case}.json")
+    asked_for = synthesize(toml(origin="existing", deploy=OWN, vpc=ENDPOINTS))
+    template = next(asked_for.directory.glob("*.template.json"))
+    shutil.copyfile(template, directory / "asked-for.json")
     return directory
 
 

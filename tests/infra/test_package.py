@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
 import sys
 import zipfile
+from email import message_from_string
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from broker import UsageError
-from infra.layer import layer_package
+from infra.layer import DRIVER, POWERTOOLS, layer_package
 from infra.options import BUNDLED
 from infra.package import Package, Platform
 from infra.provisioner import provisioner_package
@@ -54,6 +57,25 @@ def run(directory: Path, code: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_layer_is_under_2_mb_with_powertools_in_it(layer: Path, tmp_path: Path) -> None:
     assert zipped(layer, tmp_path / "layer.zip").stat().st_size < MOST_BYTES
+
+
+LAMBDA_S_PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+
+
+def test_every_distribution_in_the_layer_admits_each_python_of_lambda_s(layer: Path) -> None:
+    found = list(layer.glob("python/*.dist-info/METADATA"))
+    assert len(found) == len(DRIVER) + len(POWERTOOLS)
+    for path in found:
+        wanted = message_from_string(path.read_text()).get("Requires-Python", "")
+        for version in LAMBDA_S_PYTHONS:
+            assert version in SpecifierSet(wanted), path.parent.name
+
+
+def test_all_of_the_layer_is_python_3_11_s_grammar(layer: Path) -> None:
+    files = list(layer.rglob("*.py"))
+    assert len(files) > 100
+    for path in files:
+        ast.parse(path.read_text("utf-8"), str(path), feature_version=(3, 11))
 
 
 def test_a_handler_runs_on_the_layer_alone(layer: Path) -> None:

@@ -22,8 +22,10 @@ CASES = [case for case in EVERY if case.startswith("pgbouncer")]
 every = pytest.mark.parametrize("case", CASES)
 
 
-def container(stack: Synthesized) -> dict[str, Any]:
-    (found,) = stack.one("AWS::ECS::TaskDefinition")["ContainerDefinitions"]
+def container(stack: Synthesized, name: str = "pgbouncer") -> dict[str, Any]:
+    all_of_them = stack.one("AWS::ECS::TaskDefinition")["ContainerDefinitions"]
+    (found,) = [each for each in all_of_them if each["Name"] == name]
+    assert {each["Name"] for each in all_of_them} == {"pgbouncer", "exporter"}
     return dict(found)
 
 
@@ -39,7 +41,7 @@ def test_the_task_is_the_plan_s_size_on_arm(synth: Synth, case: str) -> None:
 
 
 @every
-def test_the_container_can_write_to_its_one_volume_alone_and_is_nobody(
+def test_the_container_can_write_to_its_volumes_alone_and_is_nobody(
     synth: Synth, case: str
 ) -> None:
     made = container(synth(case))
@@ -47,10 +49,65 @@ def test_the_container_can_write_to_its_one_volume_alone_and_is_nobody(
     assert made["User"] == "10001:10001"
     assert made["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
     assert made["MountPoints"] == [
-        {"ContainerPath": "/run/pgbouncer", "ReadOnly": False, "SourceVolume": "run"}
+        {"ContainerPath": "/run/pgbouncer", "ReadOnly": False, "SourceVolume": "run"},
+        {"ContainerPath": "/run/pgbouncer-sockets", "ReadOnly": False, "SourceVolume": "sockets"},
     ]
     assert not made.get("Privileged")
-    assert synth(case).one("AWS::ECS::TaskDefinition")["Volumes"] == [{"Name": "run"}]
+    volumes = synth(case).one("AWS::ECS::TaskDefinition")["Volumes"]
+    assert volumes == [{"Name": "run"}, {"Name": "sockets"}]
+
+
+@every
+def test_the_exporter_sees_the_sockets_and_no_secret_and_can_write_nowhere(
+    synth: Synth, case: str
+) -> None:
+    made, pgbouncer = container(synth(case), "exporter"), container(synth(case))
+    assert made["Image"] == pgbouncer["Image"]
+    assert made["EntryPoint"] == ["/usr/local/bin/pgbouncer-exporter"]
+    assert made["User"] == pgbouncer["User"], "the console lets its own account in, and no other"
+    assert made["ReadonlyRootFilesystem"] is True
+    assert made["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
+    assert not made.get("Privileged")
+    assert "Secrets" not in made
+    assert made["MountPoints"] == [
+        {"ContainerPath": "/run/pgbouncer-sockets", "ReadOnly": True, "SourceVolume": "sockets"}
+    ]
+    assert made["Environment"] == [
+        {"Name": "EXPORTER_POOLER", "Value": synth(case).stack.stack_name + "/Broker"}
+    ]
+
+
+@every
+def test_an_exporter_that_fails_ends_by_itself_alone(synth: Synth, case: str) -> None:
+    task = synth(case).one("AWS::ECS::TaskDefinition")
+    made, pgbouncer = container(synth(case), "exporter"), container(synth(case))
+    assert (made["Essential"], pgbouncer["Essential"]) == (False, True)
+    assert made["RestartPolicy"] == {"Enabled": True, "RestartAttemptPeriod": 60}
+    assert made["Memory"] == 64
+    assert "Memory" not in pgbouncer, "what the exporter does not take is the poolers'"
+    assert made["Cpu"] + pgbouncer["Cpu"] == int(task["Cpu"])
+    assert made["Cpu"] == 16
+    assert not made.get("DependsOn"), "ECS would wait for it before it stops a pooler"
+    assert not pgbouncer.get("DependsOn")
+    assert "PortMappings" not in made
+
+
+@every
+def test_the_exporter_s_lines_have_a_log_group_of_their_own(synth: Synth, case: str) -> None:
+    stack = synth(case)
+    groups = {
+        name: container(stack, name)["LogConfiguration"]["Options"]["awslogs-group"]["Ref"]
+        for name in ("exporter", "pgbouncer")
+    }
+    assert groups["exporter"] != groups["pgbouncer"]
+    assert set(groups.values()) <= set(stack.all("AWS::Logs::LogGroup"))
+    (policy,) = [
+        each
+        for each in stack.properties("AWS::IAM::Policy")
+        if "PoolerTaskExecution" in each["PolicyName"]
+    ]
+    for name in groups.values():
+        assert name in json.dumps(policy)
 
 
 @every
@@ -244,16 +301,48 @@ def test_each_process_has_its_own_ini(synthesize: Callable[..., Synthesized]) ->
     assert "peer_id = 2" in json.dumps(container(stack)["Environment"][1])
 
 
+OWN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:pooler-AbCdEf"
+OF_ONE_S_OWN = f'certificate_secret = "{OWN}"\ncertificate_host = "pooler.example.internal"'
+
+
 def test_a_certificate_of_one_s_own_takes_the_place_of_the_provisioner_s(
     synthesize: Callable[..., Synthesized],
 ) -> None:
-    arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:pooler-AbCdEf"
-    deploy = f'certificate_secret = "{arn}"\ncertificate_host = "pooler.example.internal"'
-    stack = synthesize(toml(deploy=deploy))
+    stack = synthesize(toml(deploy=OF_ONE_S_OWN))
     assert not stack.all("Custom::BrokerCertificate")
     found = {each["Name"]: each["ValueFrom"] for each in container(stack)["Secrets"]}
-    assert found["PGBOUNCER_CERTIFICATE"] == arn
+    assert found["PGBOUNCER_CERTIFICATE"] == OWN
     assert stack.template["Outputs"]["Host"]["Value"] == "pooler.example.internal"
+
+
+@pytest.mark.parametrize("origin", ["new", "existing"])
+def test_its_name_leads_to_the_load_balancer_from_inside_the_vpc(
+    synthesize: Callable[..., Synthesized], origin: str
+) -> None:
+    stack = synthesize(toml(origin=origin, deploy=OF_ONE_S_OWN))
+    (zone_id,), zone = stack.all("AWS::Route53::HostedZone"), stack.one("AWS::Route53::HostedZone")
+    assert zone["Name"] == "pooler.example.internal."
+    (vpc,) = zone["VPCs"]
+    group = stack.properties("AWS::EC2::SecurityGroup")[0]
+    assert vpc["VPCId"] == group["VpcId"]
+    record = stack.one("AWS::Route53::RecordSet")
+    assert (record["HostedZoneId"], record["Type"]) == ({"Ref": zone_id}, "A")
+    assert record["Name"] == "pooler.example.internal."
+    (balancer,) = stack.all("AWS::ElasticLoadBalancingV2::LoadBalancer")
+    assert {"Fn::GetAtt": [balancer, "DNSName"]} in record["AliasTarget"]["DNSName"]["Fn::Join"][1]
+
+
+def test_a_name_that_leads_there_already_is_left_alone(
+    synthesize: Callable[..., Synthesized],
+) -> None:
+    stack = synthesize(toml(deploy=f"{OF_ONE_S_OWN}\ncertificate_record = false"))
+    assert not stack.all("AWS::Route53::HostedZone")
+    assert not stack.all("AWS::Route53::RecordSet")
+    assert stack.template["Outputs"]["Host"]["Value"] == "pooler.example.internal"
+
+
+def test_the_provisioner_s_certificate_needs_no_name(synth: Synth) -> None:
+    assert not synth("pgbouncer-new-instance").all("AWS::Route53::HostedZone")
 
 
 def test_two_users_log_in_at_the_pooler_as_they_are(

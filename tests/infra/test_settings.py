@@ -75,6 +75,8 @@ def test_a_wrong_context_is_told(tmp_path: Path, context: dict[str, str], told: 
     assert "\n" not in str(refused.value)
 
 
+LOOKED_UP = '[deploy.vpc]\nid = "vpc-1"\nlookup = true'
+GIVEN = '[deploy.vpc]\nid = "vpc-1"\navailability_zones = ["a", "b"]\nsubnets = ["s", "t"]'
 BAD_DEPLOY = [
     ('nmae = "x"', "deploy.nmae", "unknown key; did you mean name?"),
     ('name = "my stack"', 'deploy.name = "my stack"', "letters, digits and -"),
@@ -85,6 +87,12 @@ BAD_DEPLOY = [
     ('certificate_secret = "x"', "deploy.certificate_secret", "must be a secret's whole ARN"),
     (f'certificate_secret = "{SECRET}"', "deploy.certificate_host", "missing"),
     ('certificate_host = "a.b"', "deploy.certificate_host", "needs certificate_secret"),
+    ("certificate_record = false", "deploy.certificate_record", "needs certificate_secret"),
+    (
+        f'certificate_secret = "{SECRET}"\ncertificate_host = "https://pooler"',
+        "deploy.certificate_host",
+        "must be a whole name",
+    ),
     ("vpc = 3", "deploy.vpc = 3", "must be a table"),
     ('[deploy.vpc]\nid = "vpc-1"', "deploy.vpc.availability_zones", "missing beside id"),
     (
@@ -97,6 +105,43 @@ BAD_DEPLOY = [
         "deploy.vpc.subnets",
         "one for each of the availability_zones",
     ),
+    (
+        '[deploy.vpc]\nid = "vpc-1"\navailability_zones = ["a", "a"]\nsubnets = ["s", "t"]',
+        "deploy.vpc.availability_zones",
+        "must be 2+, each once",
+    ),
+    ('[deploy.vpc]\nendpoints = ["s3"]', "deploy.vpc.endpoints", "needs the VPC's id"),
+    (f'{LOOKED_UP}\ncidr = "10.0.0.0/16"', "deploy.vpc.cidr", "is looked up: leave it out"),
+    (f'{LOOKED_UP}\nroute_tables = ["r"]', "deploy.vpc.route_tables", "is looked up"),
+    (
+        f'{LOOKED_UP}\nendpoints = ["dynamodb"]',
+        "deploy.vpc.endpoints",
+        "with pgbouncer it must be of s3, secretsmanager, ecr.api, ecr.dkr, logs, each once",
+    ),
+    (f'{LOOKED_UP}\nendpoints = ["s3", "s3"]', "deploy.vpc.endpoints", "each once"),
+    (f"{LOOKED_UP}\nendpoints = true", "deploy.vpc.endpoints = True", "must be a list of texts"),
+    (
+        f'{GIVEN}\nendpoints = ["secretsmanager"]',
+        "deploy.vpc.cidr",
+        "missing; the endpoint of secretsmanager must let in the VPC's range",
+    ),
+    (
+        f'{GIVEN}\nendpoints = ["secretsmanager"]\ncidr = "10.0.0.0/29"',
+        "deploy.vpc.cidr",
+        "IPv4 range of /16 to /28",
+    ),
+    (f'{GIVEN}\ncidr = "10.0.0.0/16"', "deploy.vpc.cidr", "only a new VPC, or endpoints"),
+    (
+        f'{GIVEN}\nendpoints = ["s3"]',
+        "deploy.vpc.route_tables",
+        "missing; an endpoint of s3 is a route of each subnet's",
+    ),
+    (
+        f'{GIVEN}\nendpoints = ["s3"]\nroute_tables = ["r"]',
+        "deploy.vpc.route_tables",
+        "must be one for each of the subnets",
+    ),
+    (f'{GIVEN}\nroute_tables = ["r", "r"]', "deploy.vpc.route_tables", "leave it out"),
     ('[deploy.vpc]\nsubnets = ["s"]', "deploy.vpc.subnets", "needs the VPC's id"),
     ("[deploy.vpc]\nlookup = true", "deploy.vpc.lookup", "needs the VPC's id"),
     ('[deploy.vpc]\nid = "vpc-1"\nnat = true', "deploy.vpc.nat", "is for a new VPC"),
@@ -175,8 +220,16 @@ def test_a_server_of_one_s_own_is_not_deployed_to(tmp_path: Path, flavour: str) 
 
 
 def test_a_region_whose_prices_are_given_is_taken(tmp_path: Path) -> None:
-    text = toml(deploy='region = "eu-west-1"') + '\n[prices]\nregion = "eu-west-1"\n'
+    prices = '\n[prices]\nregion = "eu-west-1"\n'
+    text = toml(deploy='region = "eu-west-1"') + prices + "fargate_vcpu = 0.03725\n"
     assert read(tmp_path, text).region == "eu-west-1"
+
+
+def test_another_region_s_prices_are_not_taken_for_this_one_s(tmp_path: Path) -> None:
+    text = toml(deploy='region = "eu-west-1"') + '\n[prices]\nregion = "eu-west-1"\n'
+    with pytest.raises(BrokerError, match="has prices of us-east-1 only") as refused:
+        read(tmp_path, text)
+    assert "\n" not in str(refused.value)
 
 
 def test_what_the_plan_refuses_is_refused_in_its_words(tmp_path: Path) -> None:

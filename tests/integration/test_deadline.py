@@ -177,3 +177,16 @@ class context_with:
 
     def get_remaining_time_in_millis(self) -> int:
         return self._left_ms
+
+
+def test_what_came_too_late_says_in_which_phase_and_how_much_time_there_was(
+    broker_to: Callable[..., Broker],
+) -> None:
+    db = broker_to(timeout_s=0.4)
+    with pytest.raises(DeadlineExceeded) as raised:
+        db.run("select pg_sleep(30)")
+    error = raised.value
+    assert (error.phase, round(error.budget_s or 0, 1)) == ("statement", 0.4)
+    assert error.took_s is not None
+    assert error.took_s > 0.2
+    assert "of 0.40 s had passed" in str(error)

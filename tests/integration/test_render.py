@@ -77,6 +77,7 @@ class Rendered:
             port=self.database.server.port,
             listen_host=LOOPBACK,
             directory=str(self.home.directory),
+            sockets=str(self.home.directory),
             server_ca=None,
             client_certificate=certificate,
             client_key=key,

@@ -76,6 +76,7 @@ class FakeSession:
         self.probed = 0
         self.silent = False
         self.gave_up = self.demoted = self.lost = False
+        self.refused: Any = None
         self.flights: list[tuple[bytes | None, bytes]] = []
         self.tracked: list[bool] = []
         self.answers: list[Callable[[], Reply]] = []

@@ -84,6 +84,7 @@ def test_only_what_left_nothing_behind_is_retryable():
         "SerializationFailure",
         "ServerUnavailable",
         "TooManyConnections",
+        "WriteRefused",
     }
 
 

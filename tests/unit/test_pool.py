@@ -171,6 +171,18 @@ def test_all_sessions_with_a_writer_that_is_none_any_more_are_retired_with_the_f
     assert env.counts() == (1, 1)
 
 
+def test_a_writer_that_is_none_any_more_ends_the_sessions_of_that_time_once():
+    env = Environment(max_sessions=3)
+    first, second = env.checkout(), env.checkout()
+    for session in (first, second):
+        session.demoted = True
+    env.pool.give_back(first)
+    new = env.checkout()
+    env.pool.give_back(new)
+    env.pool.give_back(second)
+    assert [session.closed for session in (first, second, new)] == [1, 1, 0]
+
+
 @pytest.mark.parametrize(
     ("then", "reason"),
     [

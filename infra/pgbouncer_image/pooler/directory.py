@@ -1,4 +1,8 @@
-"""The one directory that the container may write to, and what is where in it."""
+"""The two directories that the container may write to, and what is where in them.
+
+One has the secrets, and is the poolers' alone. The other has sockets and logs, and is lent to the
+exporter, which may not write to it.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ from pathlib import Path
 
 VARIABLE = "PGBOUNCER_DIRECTORY"
 DEFAULT = "/run/pgbouncer"
+SHARED_VARIABLE = "PGBOUNCER_SOCKETS"
+SHARED_DEFAULT = "/run/pgbouncer-sockets"
 
 
 class TaskError(Exception):
@@ -20,11 +26,15 @@ class Directory:
     """Where the files are; the rendered pgbouncer.ini names the same places."""
 
     path: Path
+    shared: Path
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Directory:
-        """Return the one that the environment names, or the image's."""
-        return cls(Path(environ.get(VARIABLE) or DEFAULT))
+        """Return those that the environment names, or the image's."""
+        return cls(
+            Path(environ.get(VARIABLE) or DEFAULT),
+            Path(environ.get(SHARED_VARIABLE) or SHARED_DEFAULT),
+        )
 
     def inis(self) -> list[Path]:
         """Return the pgbouncer.ini of every process, in order."""
@@ -36,7 +46,15 @@ class Directory:
 
     def sockets(self, process: int) -> Path:
         """Return the folder of this process' socket."""
-        return self.path / str(process)
+        return self.shared / str(process)
+
+    def log(self, process: int) -> Path:
+        """Return where this process writes its log, besides to the task's own."""
+        return self.sockets(process) / "log"
+
+    def processes(self) -> list[int]:
+        """Return the processes that have a folder, in order; for who does not see the inis."""
+        return sorted(int(each.name) for each in self.shared.glob("[0-9]*"))
 
     def socket(self, process: int) -> Path:
         """Return this process' socket; FileNotFoundError while it has none."""
@@ -50,7 +68,7 @@ class Directory:
         try:
             self.sockets(process).mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
-            raise self._unwritable(error) from None
+            raise _unwritable(self.shared, error) from None
 
     def write(self, path: Path, text: str) -> None:
         """Write a file that this account alone may read, in place of one that was there."""
@@ -60,15 +78,15 @@ class Directory:
             with os.fdopen(descriptor, "w") as file:
                 file.write(text)
         except OSError as error:
-            raise self._unwritable(error) from None
-
-    def _unwritable(self, error: OSError) -> TaskError:
-        return TaskError(
-            f"{self.path}: {error.strerror}; mount a volume there that uid {os.geteuid()} may "
-            "write to"
-        )
+            raise _unwritable(self.path, error) from None
 
 
 def number(ini: Path) -> int:
     """Return which process' pgbouncer.ini this is."""
     return int(ini.stem.rpartition("-")[2])
+
+
+def _unwritable(path: Path, error: OSError) -> TaskError:
+    return TaskError(
+        f"{path}: {error.strerror}; mount a volume there that uid {os.geteuid()} may write to"
+    )

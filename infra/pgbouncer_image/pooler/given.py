@@ -12,6 +12,7 @@ INI = "PGBOUNCER_INI"
 SERVER = "PGBOUNCER_SERVER_SECRET"
 CLIENT = "PGBOUNCER_CLIENT_SECRET"
 CERTIFICATE = "PGBOUNCER_CERTIFICATE"
+SECTION = "[pgbouncer]"
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ def read(environ: Mapping[str, str]) -> Given:
     if not inis:
         raise TaskError(f"{INI}_1 is missing: give the plan's pgbouncer.ini of each process")
     for name, text in inis.items():
-        if "[pgbouncer]" not in text.splitlines():
-            raise TaskError(f"{name} has no [pgbouncer]: give what `broker render` prints")
+        if SECTION not in text.splitlines():
+            raise TaskError(f"{name} has no {SECTION}: give what `broker render` prints")
     servers = numbered(environ, SERVER)
     if not servers:
         raise TaskError(f"{SERVER}_1 is missing: give the secret of the database's role")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 STOPS = {signal.SIGINT, signal.SIGTERM}
 WATCHED = {*STOPS, signal.SIGHUP, signal.SIGCHLD}
+TEND_S = 10.0
 
 
 def say(text: str) -> None:
@@ -23,7 +24,8 @@ class Supervisor:
     client, while SIGTERM would wait for clients to leave, which frozen environments never do
     (since 1.23). It passes on the first one alone, since a second would cut transactions off.
     SIGHUP is passed on. Once a process has ended, the others drain as well. `prepare` is called
-    with each of the processes' numbers just before it is told to drain.
+    with each of the processes' numbers just before it is told to drain, `tend` whenever nothing
+    has happened for ten seconds.
     """
 
     def __init__(
@@ -31,10 +33,12 @@ class Supervisor:
         commands: Sequence[Sequence[str]],
         environ: Mapping[str, str],
         prepare: Callable[[int], None],
+        tend: Callable[[], None],
     ) -> None:
         self._commands = commands
         self._environ = dict(environ)
         self._prepare = prepare
+        self._tend = tend
         self._running: dict[int, int] = {}  # process id → which of them, counted from 1
         self._stopping = False
         self._failed = False
@@ -46,7 +50,11 @@ class Supervisor:
             pid = os.posix_spawnp(command[0], list(command), self._environ, setsigmask=())
             self._running[pid] = process
         while self._running:
-            self._obey(signal.sigwait(WATCHED))
+            came = signal.sigtimedwait(WATCHED, TEND_S)
+            if came is None:
+                self._tend()
+            else:
+                self._obey(came.si_signo)
         return int(self._failed)
 
     def _obey(self, number: int) -> None:

@@ -10,10 +10,12 @@ import functools
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from . import given, userlist
 from .directory import Directory, TaskError
 from .leaving import part_with_idle_clients
+from .logs import keep_short
 from .supervisor import Supervisor, say
 
 BAD_START = 2
@@ -27,7 +29,8 @@ def main(argv: Sequence[str]) -> int:
     if list(argv[1:]) == [RUN]:
         commands = [("pgbouncer", str(ini)) for ini in directory.inis()]
         prepare = functools.partial(part_with_idle_clients, directory)
-        return Supervisor(commands, os.environ, prepare).run()
+        tend = functools.partial(keep_short, directory)
+        return Supervisor(commands, os.environ, prepare, tend).run()
     try:
         lay_out(given.read(os.environ), directory)
     except TaskError as error:
@@ -46,7 +49,15 @@ def lay_out(told: given.Given, directory: Directory) -> None:
     directory.write(directory.path / "server.key", told.key)
     for process, text in enumerate(told.inis, start=1):
         directory.make_sockets(process)
-        directory.write(directory.ini(process), text)
+        directory.write(directory.ini(process), with_log(text, directory.log(process)))
+
+
+def with_log(ini: str, log: Path) -> str:
+    """Return the pgbouncer.ini with a log that the exporter can read, besides the task's own."""
+    lines = ini.splitlines()
+    at = lines.index(given.SECTION) + 1
+    told = ["; where the exporter counts failed logins; kept short", f"logfile = {log}"]
+    return "\n".join([*lines[:at], *told, *lines[at:], ""])
 
 
 def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:

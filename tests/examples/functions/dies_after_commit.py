@@ -4,7 +4,7 @@ import os
 import sys
 
 sys.path.insert(0, os.environ["EXAMPLE"])
-import handler as example
+import handler as example  # type: ignore[import-not-found]
 
 
 def handler(event, context):

@@ -1,9 +1,4 @@
-"""A pooler's task in a container's layout, with no Docker: its entrypoint is process 1.
-
-It runs as the image's user, on a read-only root with one writable volume, in mount and process
-namespaces of its own, with the environment that ECS would give it and nothing else. The network is
-the machine's loopback.
-"""
+"""A pooler's task in a container's layout, with the environment that ECS would give it."""
 
 from __future__ import annotations
 
@@ -12,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,29 +14,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import pytest
-
 from broker.local import binaries, certificates
 from broker.local.process import LOOPBACK, free_port
 from broker.pgbouncer import Hosting, render_ini
 from broker.plan import Plan
 from broker.settings import Flavour, Settings
 from tests.infra.image.dockerfile import Dockerfile
+from tests.infra.image.enclosed import Enclosed, Volume
 from tests.wait import wait_until
 
-ENCLOSE = Path(__file__).with_name("enclose.py")
-PYTHON = "/usr/bin/python3"  # what the entrypoint's first line names; Debian's own
 SECONDS_TO_DRAIN = 30.0
-
-
-def need_root() -> None:
-    """Skip where a container's layout cannot be made; in CI that would be a proof left out."""
-    if os.geteuid() == 0 and shutil.which("unshare") and Path(PYTHON).exists():
-        return
-    reason = f"a container's layout needs root, unshare and {PYTHON}: not shown here"
-    if os.environ.get("CI"):
-        raise AssertionError(reason)
-    pytest.skip(reason)
 
 
 @dataclass(frozen=True)
@@ -90,7 +71,6 @@ class Container:
         port: int | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        need_root()
         self.plan = plan
         self.port = port or free_port()
         self._server = server
@@ -98,9 +78,7 @@ class Container:
         self._more = "".join(f"{key} = {value}\n" for key, value in (settings or {}).items())
         self._dockerfile = Dockerfile.read()
         self._folder = Path(tempfile.mkdtemp(prefix="broker-task-"))
-        self._outer: subprocess.Popen[bytes] | None = None
-        self.pid = 0
-        self.returncode: int | None = None
+        self._enclosed: Enclosed | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -120,9 +98,24 @@ class Container:
         self.close()
 
     @property
+    def pid(self) -> int:
+        """The entrypoint's process id, outside."""
+        return self._running.pid
+
+    @property
+    def image(self) -> Path:
+        """What is in the image, laid out."""
+        return self._folder / "image"
+
+    @property
     def volume(self) -> Path:
-        """Its writable folder, as seen from outside."""
+        """Its folder for secrets, as seen from outside."""
         return self._folder / "volume"
+
+    @property
+    def sockets(self) -> Path:
+        """Its folder for sockets and logs, as seen from outside."""
+        return self._folder / "sockets"
 
     def environ(self) -> dict[str, str]:
         """Return the environment that the task definition gives."""
@@ -144,59 +137,48 @@ class Container:
 
     def start(self) -> None:
         """Start it and return at once."""
-        image = self._folder / "image"
         self._folder.chmod(0o755)
-        image.mkdir()
+        self.image.mkdir()
         self.ca_file.write_text(self._secrets.certificate.ca)
-        self._dockerfile.lay_out(image, {"rds-ca.pem": self._server.ca_file.read_text()})
-        shutil.copy2(binaries.pgbouncer().resolve(), image / "usr/local/bin/pgbouncer")
-        uid, gid = self._dockerfile.user
-        self.volume.mkdir(mode=0o700)
-        os.chown(self.volume, uid, gid)
-        with (self._folder / "log").open("wb") as log:
-            self._outer = subprocess.Popen(
-                [
-                    *("setpriv", "--pdeathsig", "KILL"),
-                    *("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"),
-                    *(sys.executable, "-I", ENCLOSE, image, self.volume, str(uid), str(gid)),
-                    *self._dockerfile.entrypoint,
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self.environ(),
-                start_new_session=True,
-            )
-        self.pid = wait_until(self._first, "the container's first process")
+        self._dockerfile.lay_out(self.image, {"rds-ca.pem": self._server.ca_file.read_text()})
+        shutil.copy2(binaries.pgbouncer().resolve(), self.image / "usr/local/bin/pgbouncer")
+        for volume in (self.volume, self.sockets):
+            volume.mkdir(mode=0o700)
+            os.chown(volume, *self._dockerfile.user)
+        self._run()
 
-    def _first(self) -> int:
-        """Return the entrypoint's process id outside; -1 if it has ended by now."""
-        outer = self._outer
-        assert outer is not None
-        if outer.poll() is not None:
-            return -1
-        children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split()
-        return int(children[0]) if children else 0
+    def start_again(self) -> None:
+        """End it at once, and run it again on the volumes that it had."""
+        self._running.close()
+        self._run()
+
+    def _run(self) -> None:
+        log = self._folder / "log"
+        self._enclosed = Enclosed(
+            self.image,
+            self._dockerfile.user,
+            [
+                Volume(self.volume, Hosting().directory),
+                Volume(self.sockets, Hosting().sockets),
+            ],
+            self._dockerfile.entrypoint,
+            self.environ(),
+            out=log,
+            errors=log,
+        )
+
+    @property
+    def _running(self) -> Enclosed:
+        assert self._enclosed is not None, "the task is not started"
+        return self._enclosed
 
     def processes(self) -> list[int]:
         """Return the process ids of its PgBouncers, in order."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return [int(child) for child in children]
+        return self._running.children()
 
     def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command inside it, as its user, as `docker exec` does."""
-        uid, gid = map(str, self._dockerfile.user)
-        return subprocess.run(
-            [
-                *("nsenter", "--target", str(self.pid), "--mount", "--pid"),
-                *("--setgid", gid, "--setuid", uid, "--", *command),
-            ],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            env=self.environ(),
-            check=False,
-        )
+        return self._running.execute(*command)
 
     def health(self) -> subprocess.CompletedProcess[str]:
         """Run the image's health check."""
@@ -204,8 +186,9 @@ class Container:
 
     def is_healthy(self) -> bool:
         """Whether the health check passes; an error if the task has ended."""
-        if self._outer is not None and self._outer.poll() is not None:
-            raise AssertionError(f"the task has ended with {self._outer.returncode}: {self.log()}")
+        code = self._running.outer.poll()
+        if code is not None:
+            raise AssertionError(f"the task has ended with {code}: {self.log()}")
         return self.health().returncode == 0
 
     def signal(self, number: int) -> None:
@@ -223,8 +206,7 @@ class Container:
 
     def wait(self, bound_s: float = SECONDS_TO_DRAIN) -> int:
         """Wait for the end by itself; its exit code."""
-        assert self._outer is not None
-        return self._outer.wait(bound_s)
+        return self._running.outer.wait(bound_s)
 
     def log(self) -> str:
         """Return what it has written so far."""
@@ -242,12 +224,9 @@ class Container:
 
     def close(self) -> None:
         """End it at once, and delete its files."""
-        outer, self._outer = self._outer, None
-        if outer is not None:
-            if outer.poll() is None:
-                outer.kill()  # and with it the first process, and all that is in there
-            outer.wait()
-            wait_until(lambda: not Path(f"/proc/{self.pid}").exists(), "the task to be gone")
+        enclosed, self._enclosed = self._enclosed, None
+        if enclosed is not None:
+            enclosed.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -61,10 +62,12 @@ def test_it_stops_with_sigint_as_somebody_without_rights_and_is_checked() -> Non
     assert names.index("USER") > max(i for i, name in enumerate(names) if name == "RUN")
 
 
-def test_the_volume_is_where_the_rendered_files_are_and_belongs_to_the_user() -> None:
-    assert dockerfile.only("VOLUME") == f'["{Hosting().directory}"]'
+def test_the_volumes_are_where_the_rendered_files_are_and_belong_to_the_user() -> None:
+    volumes = [Hosting().directory, Hosting().sockets]
+    assert json.loads(dockerfile.only("VOLUME")) == volumes
     run = next(run for run in dockerfile.all("RUN") if "install --directory" in run)
-    assert f"--owner=10001 --group=10001 --mode=0700 {Hosting().directory}" in run
+    assert "--owner=10001 --group=10001 --mode=0700" in run
+    assert run.partition("--mode=0700")[2].split()[:2] == volumes
     names = [name for name, _ in dockerfile.instructions]
     assert names.index("VOLUME") > names.index("RUN"), "what is done to it later is lost"
 

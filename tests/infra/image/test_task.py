@@ -89,8 +89,9 @@ def test_nothing_is_writable_but_the_volume_and_nothing_there_is_readable_for_ot
     found = task.execute("sh", "-c", find).stdout.split()
     assert found != []
     assert all(path.startswith("/run/pgbouncer") for path in found), found
+    folders = {path.name: path.stat().st_mode & 0o777 for path in task.sockets.iterdir()}
+    assert folders == {"1": 0o700, "2": 0o700}
     files = {path.name: path.stat().st_mode & 0o777 for path in task.volume.iterdir()}
-    assert files.pop("1") == files.pop("2") == 0o700
     assert set(files) == {
         "userlist.txt", "server.crt", "server.key", "pgbouncer-1.ini", "pgbouncer-2.ini",
     }  # fmt: skip

@@ -123,7 +123,7 @@ def test_clients_of_several_users_keep_their_names_so_that_none_gets_the_role_of
 def test_the_console_answers_on_the_socket_alone_unless_an_admin_is_given() -> None:
     ini = read(render_ini(plan_with()))["pgbouncer"]
     assert ini["admin_users"] == ""
-    assert ini["unix_socket_dir"] == "/run/pgbouncer/1"
+    assert ini["unix_socket_dir"] == "/run/pgbouncer-sockets/1"
     assert ini["unix_socket_mode"] == "0700"
     ini = read(render_ini(plan_with(), Hosting(admin="ops")))["pgbouncer"]
     assert ini["admin_users"] == "ops"

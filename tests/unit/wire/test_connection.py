@@ -20,6 +20,7 @@ from broker.errors import (
     ProtocolError,
     StatementError,
     UsageError,
+    WriteRefused,
 )
 from broker.wire import encode
 from broker.wire.channel import Channel
@@ -220,13 +221,15 @@ def test_a_refused_begin_leaves_no_transaction(peer, session):
     assert session.clean
 
 
-def test_a_server_that_refuses_a_write_as_read_only_is_not_asked_again(peer, session):
+def test_a_session_whose_write_was_refused_as_read_only_keeps_the_refusal_to_be_asked_about(
+    peer, session
+):
     peer.says(says.refused("25006"), ready())
-    with pytest.raises(StatementError):
+    with pytest.raises(WriteRefused) as raised:
         run(session)
 
-    assert session.whole
-    assert not session.clean
+    assert session.refused is raised.value
+    assert session.clean
 
 
 def test_a_cancelation_at_the_deadline_is_the_deadlines_and_any_other_is_not(peer, session):
