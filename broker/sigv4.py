@@ -108,3 +108,21 @@ def signature(canonical: str, keys: Keys, scope: Scope) -> str:
     for part in str(scope).split("/"):
         key = hmac.digest(key, part.encode(), "sha256")
     return hmac.digest(key, text.encode(), "sha256").hex()
+
+
+def signed_post(
+    headers: Mapping[str, str], body: bytes, keys: Keys, scope: Scope
+) -> dict[str, str]:
+    """Return the headers of a POST of `body` to /, and with them what signs it.
+
+    `headers` has the host and the names of the rest in small letters.
+    """
+    signing = {**headers, "x-amz-date": scope.stamp}
+    if keys.session:
+        signing["x-amz-security-token"] = keys.session
+    canonical, names = canonical_request("POST", "", signing, body)
+    signing["authorization"] = (
+        f"{ALGORITHM} Credential={keys.access}/{scope}, "
+        f"SignedHeaders={names}, Signature={signature(canonical, keys, scope)}"
+    )
+    return signing

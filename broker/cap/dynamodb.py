@@ -17,16 +17,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from broker.sigv4 import (
-    ALGORITHM,
-    Keys,
-    NoKeys,
-    Scope,
-    canonical_request,
-    keys_from,
-    region_from,
-    signature,
-)
+from broker.sigv4 import Keys, NoKeys, Scope, keys_from, region_from, signed_post
 
 ANSWER_S = 1.0  # an answer takes some 5 ms; the clocks' check counts on no more than this
 CONNECT_S = 3.0  # TLS on Lambda's smallest share of a processor
@@ -60,21 +51,12 @@ def signed(
     target: str, body: bytes, host: str, region: str, keys: Keys, now: time.struct_time
 ) -> dict[str, str]:
     """Return the headers of a POST of `body` to /, Signature Version 4."""
-    scope = Scope.at(now, region, "dynamodb")
     headers = {
         "content-type": _TYPE,
         "host": host,
-        "x-amz-date": scope.stamp,
         "x-amz-target": f"DynamoDB_20120810.{target}",
     }
-    if keys.session:
-        headers["x-amz-security-token"] = keys.session
-    canonical, names = canonical_request("POST", "", headers, body)
-    headers["authorization"] = (
-        f"{ALGORITHM} Credential={keys.access}/{scope}, "
-        f"SignedHeaders={names}, Signature={signature(canonical, keys, scope)}"
-    )
-    return headers
+    return signed_post(headers, body, keys, Scope.at(now, region, "dynamodb"))
 
 
 class DynamoDb:
