@@ -1,0 +1,1 @@
+"""A write that happens once, however often it is asked for."""
