@@ -148,8 +148,10 @@ def test_an_answer_of_any_kind_gives_a_result_or_a_typed_error(
             run(session)
         except StatementError:
             assert session.whole
-        except (ConnectionLost, DeadlineExceeded):
+        except ConnectionLost:
             assert not session.whole
+        except DeadlineExceeded:  # whole where this machine stood still, and nothing was sent
+            assert session.whole != session.gave_up
         except BrokerError as error:  # a value alone may be wrong in an answer that is whole
             assert not session.whole or "cannot be read" in str(error) or "COPY" in str(error)
         except Error:  # a lent session's errors are pg8000's own
