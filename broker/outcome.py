@@ -21,8 +21,10 @@ from broker.errors import (
     ConnectError,
     ConnectionLost,
     DeadlineExceeded,
+    OutcomeUnknown,
     ProtocolError,
     StatementError,
+    outcome_unknown,
 )
 from broker.wire import Session
 
@@ -100,6 +102,18 @@ def look_up(
             return outcome
         clock.sleep(wait_s)
     raise AssertionError("unreachable")
+
+
+def unknown_after(outcome: Outcome, hidden: OutcomeUnknown, deadline: Deadline) -> OutcomeUnknown:
+    """Return the error to raise where the server could not tell: `hidden`, or one that says that
+    the time was over before it could.
+    """
+    if outcome in _FINAL or isinstance(hidden, DeadlineExceeded):
+        return hidden
+    late = DeadlineExceeded.at("lookup", deadline.budget_s(), deadline.took_s(), hidden.sqlstate)
+    unknown = outcome_unknown("COMMIT", late)
+    unknown.__cause__ = hidden
+    return unknown
 
 
 def _ask(lender: Lender, wanted: TransactionId, deadline: Deadline) -> Outcome:

@@ -30,7 +30,7 @@ from broker.errors import (
     outcome_unknown,
 )
 from broker.guard import Guard
-from broker.outcome import TRACK, Lender, Outcome, TransactionId, look_up
+from broker.outcome import TRACK, Lender, Outcome, TransactionId, look_up, unknown_after
 from broker.result import Result
 from broker.unsent import send_again
 from broker.wire import Session
@@ -255,10 +255,11 @@ class Transaction:
         if outcome is Outcome.ABORTED:
             self._raise_nothing_kept(hidden)
         self._means.count("outcomes_unknown")
+        unknown = unknown_after(outcome, hidden, self._deadline)
         if self._id is not None:
-            hidden.transaction_id = self._id.xid
-            hidden.add_note(f"pg_xact_status of transaction {self._id}: {outcome.value}")
-        raise hidden
+            unknown.transaction_id = self._id.xid
+            unknown.add_note(f"pg_xact_status of transaction {self._id}: {outcome.value}")
+        raise unknown
 
     @staticmethod
     def _raise_nothing_kept(hidden: OutcomeUnknown) -> NoReturn:

@@ -57,7 +57,8 @@ def handler(event, context):
 
 def _named(error):
     notes = getattr(error, "__notes__", [])
-    return [type(error).__name__, getattr(error, "sqlstate", None), *notes, str(error)]
+    phase, sqlstate = getattr(error, "phase", None), getattr(error, "sqlstate", None)
+    return [type(error).__name__, phase, sqlstate, *notes, str(error)]
 
 
 def transaction(token, step, hang_s):
