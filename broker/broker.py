@@ -20,6 +20,7 @@ from broker.errors import (
     BrokerError,
     ConnectionLost,
     NestedTransaction,
+    ResultTooLarge,
     UsageError,
     WriteRefused,
     outcome_unknown,
@@ -144,13 +145,14 @@ class Broker:
     def _attempt(
         self,
         lender: Lender,
-        text: bytes,
+        statement: statements.Statement,
         batch: Sequence[Sequence[object]],
         deadline: Deadline,
-        rides: bool,
         manner: Manner,
     ) -> Reply:
         """Run it on one session; ConnectionLost says that it surely did not run."""
+        text = statement.text + self._comment()
+        rides = self._rides and statement.kind is not statements.Kind.ALONE
         session = lender.checkout(deadline)
         try:
             return session.execute(text, batch, deadline, rides=rides, manner=manner)
@@ -159,7 +161,8 @@ class Broker:
             raise
         except Exception as error:
             not_sent = isinstance(error, ConnectionLost) and not error.may_have_run
-            if session.whole or not_sent:  # answered by the server, or not sent
+            harmless = statement.reads and isinstance(error, ResultTooLarge)
+            if session.whole or not_sent or harmless:  # whole: answered by the server
                 raise
             self.recorder.count("outcomes_unknown")
             raise outcome_unknown("a statement", error) from error
@@ -291,17 +294,15 @@ class Broker:
     ) -> Reply:
         """Run a statement and commit it, once for each list of parameters, in one flight."""
         deadline = self._deadline()
-        text = statement.text + self._comment()
-        rides = self._rides and statement.kind is not statements.Kind.ALONE
         try:
-            return self._attempt(lender, text, batch, deadline, rides, manner)
+            return self._attempt(lender, statement, batch, deadline, manner)
         except (ConnectionLost, WriteRefused) as error:
             whole = statement.kind is statements.Kind.ORDINARY and manner.single
             if isinstance(error, WriteRefused) and not whole:
                 raise  # a procedure may have committed a part, a stream may have been read
             return send_again(
                 error,
-                lambda: self._attempt(lender, text, batch, deadline, rides, manner),
+                lambda: self._attempt(lender, statement, batch, deadline, manner),
                 deadline,
                 self._clock,
                 self._rng,
