@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from broker import bound, event_loop, lifecycle, statements
+from broker import bound, event_loop, lifecycle, statements, unsent
 from broker.backoff import delay_s
 from broker.credentials import Credentials
 from broker.deadline import SYSTEM_CLOCK, Clock, Deadline
@@ -37,7 +37,6 @@ from broker.reuse import Policy, Reason
 from broker.settings import Flavour, Settings
 from broker.stats import Recorder, Stats
 from broker.transaction import Means, Transaction, begin_sql, roll_back
-from broker.unsent import send_again
 from broker.wire.session import USUAL, Manner, Reply, Status
 
 if TYPE_CHECKING:
@@ -294,19 +293,13 @@ class Broker:
     ) -> Reply:
         """Run a statement and commit it, once for each list of parameters, in one flight."""
         deadline = self._deadline()
-        try:
+
+        def attempt() -> Reply:
             return self._attempt(lender, statement, batch, deadline, manner)
-        except (ConnectionLost, WriteRefused) as error:
-            whole = statement.kind is statements.Kind.ORDINARY and manner.single
-            if isinstance(error, WriteRefused) and not whole:
-                raise  # a procedure may have committed a part, a stream may have been read
-            return send_again(
-                error,
-                lambda: self._attempt(lender, statement, batch, deadline, manner),
-                deadline,
-                self._clock,
-                self._rng,
-            )
+
+        # A procedure may have committed a part before it was refused, a stream may have been read.
+        whole = statement.kind is statements.Kind.ORDINARY and manner.single
+        return unsent.send(attempt, attempt, deadline, self._clock, self._rng, refused_too=whole)
 
     def begin_alone(self, means: Means, begin: bytes, *, read_only: bool) -> Transaction:
         """Return a transaction that no `with` block ends: its caller does."""
