@@ -278,7 +278,7 @@ class ResultTooLarge(BrokerError):
     The statement was cancelled and its session closed: a transaction that it was part of is
     rolled back, and a write that stood alone is an OutcomeUnknown instead. Ask for less at once
     (pages by key, fewer columns), read it with COPY or a cursor in db.session(), or raise the
-    limit if the function has the memory: Python's rows take 3 to 10 times the bytes of the wire.
+    limit if the function has the memory: Python's rows take up to 10 times the bytes of the wire.
     """
 
 

@@ -16,7 +16,7 @@ from broker.errors import ConfigurationError
 
 PREFIX = "BROKER_"
 DEFAULT_PORT = 5432  # PostgreSQL's
-RESULT_SHARE = 1 / 8  # of a function's memory: rows take 3 to 10 times the bytes of the wire
+RESULT_SHARE = 1 / 16  # of a function's memory: rows take up to 10 times the bytes of the wire
 IAM = "iam"  # a token of RDS's in place of a password; an Enum takes 0.1 ms of import
 PEM_BEGINS = "-----BEGIN CERTIFICATE-----"
 
