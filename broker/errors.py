@@ -343,6 +343,18 @@ class OutcomeUnknownAtDeadline(OutcomeUnknown, DeadlineExceeded):
     """
 
 
+class ResultTooLarge(BrokerError):
+    """The answer was larger than BROKER_MAX_RESULT_MB, so the rest of it was not read.
+
+    The statement was cancelled and its session closed: a transaction that it was part of is
+    rolled back, and a write that stood alone is an OutcomeUnknown instead.
+
+    Ask for less at once (pages by key, fewer columns), read it with COPY or a cursor in
+    db.session(), or raise the limit if the function has the memory: Python's rows take up to 10
+    times the bytes of the wire.
+    """
+
+
 class ProtocolError(BrokerError):
     """The server sent what the PostgreSQL protocol does not allow, or a value that cannot be read.
 

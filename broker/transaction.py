@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from broker import statements
+from broker import statements, unsent
 from broker.deadline import Clock, Deadline
 from broker.demotion import examine
 from broker.errors import (
@@ -32,7 +32,6 @@ from broker.errors import (
 from broker.guard import Guard
 from broker.outcome import TRACK, Lender, Outcome, TransactionId, look_up, unknown_after
 from broker.result import Result
-from broker.unsent import send_again
 from broker.wire import Session
 from broker.wire.session import USUAL, Manner, Reply, Status
 
@@ -178,12 +177,9 @@ class Transaction:
             self._let_go()
             return attempt()
 
-        try:
-            return attempt()
-        except (ConnectionLost, WriteRefused) as error:
-            if isinstance(error, WriteRefused) and not again:
-                raise
-            return send_again(error, attempt_elsewhere, deadline, means.clock, means.rng)
+        return unsent.send(
+            attempt, attempt_elsewhere, deadline, means.clock, means.rng, refused_too=again
+        )
 
     def _begun(self) -> Session:
         """Return the transaction's session, checked out now if it has none yet."""

@@ -9,8 +9,9 @@ from ssl import SSLWantReadError, SSLWantWriteError
 from time import monotonic
 
 from broker.deadline import Deadline
-from broker.errors import ConnectionLost, DeadlineExceeded
+from broker.errors import ConnectionLost, DeadlineExceeded, ResultTooLarge
 
+BYTES_PER_MB = 1 << 20  # as Lambda counts a function's memory
 RECEIVE_BYTES = 65536
 MAX_RECEIVE_BYTES = 1 << 20  # asked for at once: what a message announces need not be true
 SEND_AT_ONCE_BYTES = 16384  # fits Linux's default send buffer (tcp_wmem), so it never blocks
@@ -21,12 +22,18 @@ _WOULD_BLOCK = (BlockingIOError, InterruptedError, SSLWantReadError, SSLWantWrit
 class Channel:
     """A connected socket, as the receive loop and pg8000 want it.
 
-    Every method raises ConnectionLost when the peer is gone and DeadlineExceeded when `deadline`
-    passes; after either, the channel is of no more use but to be closed.
+    Every method raises ConnectionLost when the peer is gone, DeadlineExceeded when `deadline`
+    passes, and ResultTooLarge when more comes than there is `room` for; after any of them, the
+    channel is of no more use but to be closed.
     """
 
-    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
+    def __init__(
+        self, sock: socket.socket, deadline: Deadline, max_answer_bytes: float = math.inf
+    ) -> None:
         self.socket = sock
+        self.max_answer_bytes = max_answer_bytes
+        self.room = max_answer_bytes
+        """Bytes that may still come. The receive loop sets it for each flight."""
         self.buffer = b""
         self.position = 0
         self.settled = False
@@ -73,6 +80,12 @@ class Channel:
                 f"the session ended before the statement was sent: {error}", may_have_run=False
             ) from error
 
+    def _make_room(self, size: int) -> None:
+        self.room -= size
+        if self.room < 0:
+            limit_mb = self.max_answer_bytes / BYTES_PER_MB
+            raise ResultTooLarge(f"over {limit_mb:g} MB came. {ResultTooLarge().args[0]}")
+
     def _send_and_receive(self, data: bytes) -> None:
         received = [self.buffer[self.position :]]
         try:
@@ -113,6 +126,7 @@ class Channel:
             raise ConnectionLost(
                 "the server closed the session before the statement was sent", may_have_run=False
             )
+        self._make_room(len(data))
         return data
 
     def fill(self, need: int = 1) -> None:
@@ -137,6 +151,7 @@ class Channel:
             raise ConnectionLost(f"the session ended: {error}") from error
         if not data:
             raise ConnectionLost("the server closed the session")
+        self._make_room(len(data))
         return data
 
     def look(self) -> bool:
@@ -146,6 +161,8 @@ class Channel:
             while data := self.socket.recv(RECEIVE_BYTES):
                 self.buffer = self.buffer[self.position :] + data
                 self.position = 0
+                if len(self.buffer) > MAX_RECEIVE_BYTES:  # nobody says so much unasked
+                    return False
         except _WOULD_BLOCK:
             return True
         except OSError:

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.deadline import Deadline
-from broker.errors import ConnectionLost, DeadlineExceeded
+from broker.errors import ConnectionLost, DeadlineExceeded, ResultTooLarge
 from broker.wire import channel as channel_module
-from broker.wire.channel import RECEIVE_BYTES, SEND_AT_ONCE_BYTES, Channel
+from broker.wire.channel import MAX_RECEIVE_BYTES, RECEIVE_BYTES, SEND_AT_ONCE_BYTES, Channel
 from tests.unit.fakes import FakeClock
 from tests.unit.wire.peer import Peer
 
@@ -291,3 +291,20 @@ def test_closing_it_closes_the_socket(peer: Peer):
 
     assert peer.socket.recv(1) == b""
     assert isinstance(channel.socket, socket.socket)
+
+
+def test_a_look_does_not_go_on_for_as_long_as_the_server_says_something(monkeypatch):
+    channel = scripted(monkeypatch, *[(0.0, b"x" * RECEIVE_BYTES)] * 1000)
+
+    assert not channel.look()
+    assert len(channel.buffer) <= MAX_RECEIVE_BYTES + RECEIVE_BYTES
+
+
+def test_more_than_there_is_room_for_is_not_received(monkeypatch):
+    channel = scripted(monkeypatch, *[(0.0, b"x" * RECEIVE_BYTES)] * 1000)
+    channel.room = 2.5 * RECEIVE_BYTES
+
+    with pytest.raises(ResultTooLarge):
+        channel.fill(RECEIVE_BYTES * 500)
+
+    assert len(channel.socket.asked) == 3  # type: ignore[attr-defined]
