@@ -6,7 +6,6 @@ import math
 import selectors
 import socket
 from ssl import SSLWantReadError, SSLWantWriteError
-from time import monotonic
 
 from broker.deadline import Deadline
 from broker.errors import ConnectionLost, DeadlineExceeded, ResultTooLarge
@@ -38,14 +37,12 @@ class Channel:
         self.position = 0
         self.settled = False
         """Whether all that was sent has been answered. The receive loop sets it."""
-        self._until_s = deadline.at_s
         self._deadline = deadline
         self._timed = False  # the socket's time limit is what is left from now
         self._outgoing: list[bytes] = []
 
     def bound(self, deadline: Deadline) -> None:
         """Let no flight from here on outlive `deadline`."""
-        self._until_s = deadline.at_s
         self._deadline = deadline
 
     def _late(self) -> DeadlineExceeded:
@@ -53,7 +50,7 @@ class Channel:
         return DeadlineExceeded.at("statement", deadline.budget_s(), deadline.took_s())
 
     def _set_timeout(self) -> None:
-        remaining_s = self._until_s - monotonic()
+        remaining_s = self._deadline.remaining_s()
         if remaining_s <= 0:
             raise self._late()
         self.socket.settimeout(None if remaining_s == math.inf else remaining_s)
@@ -100,7 +97,7 @@ class Channel:
         with selectors.DefaultSelector() as selector:
             selector.register(self.socket, selectors.EVENT_READ | selectors.EVENT_WRITE)
             while view:
-                remaining_s = self._until_s - monotonic()
+                remaining_s = self._deadline.remaining_s()
                 if remaining_s <= 0:
                     raise self._late()
                 events = selector.select(None if remaining_s == math.inf else remaining_s)
@@ -171,7 +168,7 @@ class Channel:
 
     def hang_up(self, last_word: bytes, within_s: float) -> bool:
         """Say the last word, then drop what comes; tell whether the peer hung up in time."""
-        until_s = monotonic() + within_s
+        bounded = self._deadline.anew(within_s)
         try:
             while True:  # what has come already: after an end that was seen, nothing is sent
                 self.socket.settimeout(0)
@@ -184,7 +181,7 @@ class Channel:
         try:
             self.socket.settimeout(max(within_s, 0.001))
             self.socket.sendall(last_word)
-            while (left_s := until_s - monotonic()) > 0:
+            while (left_s := bounded.remaining_s()) > 0:
                 self.socket.settimeout(left_s)
                 if not self.socket.recv(RECEIVE_BYTES):
                     return True
