@@ -15,8 +15,11 @@ OF_FLAVOUR = {
     Flavour.PGBOUNCER: {"PoolerWait", "PoolerTasks", "PoolerLogins"},
     Flavour.RDS_PROXY: {"ProxyPool", "ProxyBorrow", "ProxyPinned"},
 }
-OF_ALL = {"Used", "IdleInTransaction", "Refused", "Heartbeat"} | {
-    f"{function}{what}" for function in ("orders", "reports") for what in ("Refused", "Throttles")
+OF_SERVER = {"Used", "IdleInTransaction", "Refused", "Unreachable", "Heartbeat", "MonitorFails"}
+OF_ALL = OF_SERVER | {
+    f"{function}{what}"
+    for function in ("orders", "reports")
+    for what in ("Refused", "Fails", "Throttles")
 }
 
 
