@@ -25,6 +25,7 @@ from .monitor import Monitor
 from .network import Network
 from .queries import Queries
 from .reaper import Reaper
+from .roles import Watchers
 from .server_alarms import monitor_alarms, server_alarms
 from .watch_settings import WatchSettings
 from .watcher import Watched
@@ -38,6 +39,7 @@ class Eyes:
     database: Database
     ca: str
     grant: Grant
+    names: Watchers
     secrets: Mapping[str, secretsmanager.ISecret]
     roles: CustomResource
 
@@ -84,6 +86,7 @@ class Watch(Construct):
             plan=self._plan,
             ca=eyes.ca,
             grant=eyes.grant,
+            names=eyes.names,
             secrets={role: secret.secret_arn for role, secret in eyes.secrets.items()},
             roles=eyes.roles,
         )

@@ -272,7 +272,7 @@ def test_monitor_and_reaper_look_past_the_pooler_one_at_a_time(
     for watcher in watchers:
         variables = watcher["Environment"]["Variables"]
         assert variables["BROKER_FLAVOUR"] == "direct"
-        assert variables["BROKER_USER"] in ("broker_monitor", "broker_reaper")
+        assert variables["BROKER_USER"].startswith(("broker_monitor_", "broker_reaper_"))
         assert "BROKER_PASSWORD" not in variables
         assert watcher["ReservedConcurrentExecutions"] == 1
         if "ROLES" in variables:
