@@ -27,7 +27,7 @@ class LeapingClock(SystemClock):
         """Leap so far ahead at this reading, counted from 1."""
         self._readings_left, self._leap_s, self.leapt = at_reading, seconds, False
 
-    def monotonic(self) -> float:  # type: ignore[override]
+    def monotonic(self) -> float:
         """Return seconds that never run backwards."""
         if not self.leapt:
             self._readings_left -= 1
