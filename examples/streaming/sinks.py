@@ -46,8 +46,11 @@ class S3Object:
             self._client.complete_multipart_upload(
                 **self._upload, MultipartUpload={"Parts": self._put}
             )
-        else:  # parts that nobody completes are paid for until they are aborted
+            return
+        try:  # parts that nobody completes are paid for until they are aborted
             self._client.abort_multipart_upload(**self._upload)
+        except Exception as failed:  # the first error is the one to be raised
+            error.add_note(f"the parts of {self._upload} are still there: {failed}")
 
 
 class File:

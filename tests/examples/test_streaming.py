@@ -120,6 +120,7 @@ def test_rows_that_move_meanwhile_are_neither_lost_nor_doubled(
     assert names == sorted(f"item {n}" for n in range(1, SMALL + 1))
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_by_a_page_and_a_part(
     fill, broker_function, broker_database, s3, aws
 ) -> None:
@@ -142,10 +143,13 @@ def test_memory_is_bounded_by_a_page_and_a_part(
     assert len(export.fleet.environments(export.name)) == 1  # all in the same one
 
 
+@pytest.mark.parametrize("gone", [False, True])
 def test_where_the_session_is_lost_there_is_no_object_and_no_part(
-    fill, broker_function, broker_db, broker_database, s3, aws
+    gone: bool, fill, broker_function, broker_db, broker_database, s3, aws
 ) -> None:
-    """A lock holds the first page until its session is killed."""
+    """A lock holds the first page until its session is killed. The error is that one, even where
+    the upload is `gone` and cannot be aborted.
+    """
     fill({"items": 10})
     export = broker_function("streaming.handler.to_s3", code=EXAMPLES, environment=aws)
     event = {"bucket": bucket(broker_database), "key": "items.csv"}
@@ -158,6 +162,11 @@ def test_where_the_session_is_lost_there_is_no_object_and_no_part(
             lambda: broker_database.admin(victim, name=broker_database.name),
             "the first page to wait for the lock",
         )
+        if gone:
+            [upload] = s3.list_multipart_uploads(Bucket=event["bucket"])["Uploads"]
+            s3.abort_multipart_upload(
+                Bucket=event["bucket"], Key=upload["Key"], UploadId=upload["UploadId"]
+            )
         broker_database.admin("select pg_terminate_backend(:pid, 5000)", pid=pid)
         failed = running.result()
     assert failed.error is not None
