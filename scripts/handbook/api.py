@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from handbook.root import ROOT
 
 Function = ast.FunctionDef
-LINE = 88  # of a signature; a longer one has an argument a line
+HIDDEN = ("", "/", "*unnamed: Any")  # the last is there to be refused by name
+LINE = 78  # of a signature; a longer one has an argument a line
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Entry:
     members: tuple[str, ...] = ()
     made: bool = False
     """Whether its constructor is for others to call."""
+    home: str = ""
+    """The package that hands it on; empty for what is only ever returned."""
 
 
 PAGE = {
@@ -29,47 +32,54 @@ PAGE = {
         Entry(
             "Broker",
             "broker/broker.py",
-            (
-                "from_env",
-                "run",
-                "transaction",
-                "retry",
-                "session",
-                "handler",
-                "stats",
-                "close",
-            ),
+            ("from_env", "run", "transaction", "retry", "session", "handler", "stats", "close"),
+            home="broker",
         ),
         Entry("Transaction", "broker/transaction.py", ("run", "run_many")),
-        Entry("Result", "broker/result.py", ("columns", "row_count", "dicts", "one", "scalar")),
+        Entry(
+            "Result",
+            "broker/result.py",
+            ("columns", "row_count", "dicts", "one", "scalar"),
+            home="broker",
+        ),
         Entry(
             "ExclusiveSession",
             "broker/exclusive.py",
             ("run", "prepare", "columns", "row_count", "notices", "notifications"),
         ),
         Entry("Stats", "broker/stats.py"),
-        Entry("Settings", "broker/settings.py", ("from_env",)),
+        Entry(
+            "Deadline",
+            "broker/deadline.py",
+            ("after", "never", "remaining_s", "passed"),
+            home="broker",
+        ),
+        Entry("Settings", "broker/settings.py", ("from_env",), home="broker"),
     ),
     "Other faces": (
-        Entry("connect", "broker/dbapi/connection.py"),
+        Entry("connect", "broker/dbapi/connection.py", home="broker.dbapi"),
         Entry(
             "Connection", "broker/dbapi/connection.py", ("cursor", "commit", "rollback", "close")
         ),
-        Entry("create_engine", "broker/sqlalchemy/engine.py"),
+        Entry("create_engine", "broker/sqlalchemy/engine.py", home="broker.sqlalchemy"),
     ),
     "The plan": (
-        Entry("read", "broker/plan/parse.py"),
-        Entry("parse", "broker/plan/parse.py"),
-        Entry("make_plan", "broker/plan/plan.py"),
-        Entry("Plan", "broker/plan/plan.py"),
-        Entry("BadDeployment", "broker/plan/reading.py"),
-        Entry("DoesNotFit", "broker/plan/refusal.py"),
+        Entry("read", "broker/plan/parse.py", home="broker.plan"),
+        Entry("parse", "broker/plan/parse.py", home="broker.plan"),
+        Entry("make_plan", "broker/plan/plan.py", home="broker.plan"),
+        Entry("Plan", "broker/plan/plan.py", home="broker.plan"),
+        Entry("BadDeployment", "broker/plan/reading.py", home="broker.plan"),
+        Entry("DoesNotFit", "broker/plan/refusal.py", home="broker.plan"),
     ),
     "The deployment": (
-        Entry("ConnectionBroker", "infra/connection_broker.py", ("connect",), made=True),
-        Entry("Options", "infra/options.py"),
-        Entry("WatchSettings", "infra/watch_settings.py"),
-        Entry("import_database", "infra/database.py"),
+        Entry(
+            "ConnectionBroker", "infra/connection_broker.py", ("connect",), made=True, home="infra"
+        ),
+        Entry("Options", "infra/options.py", home="infra"),
+        Entry("WatchSettings", "infra/watch_settings.py", home="infra"),
+        Entry("Reaping", "infra/watch_settings.py", home="infra"),
+        Entry("Alarming", "infra/watch_settings.py", home="infra"),
+        Entry("import_database", "infra/database.py", home="infra"),
     ),
 }
 """Explicit, since not every name without an underscore is meant for others."""
@@ -94,8 +104,10 @@ def page() -> str:
 def _described(entry: Entry) -> Iterator[str]:
     module = ast.parse((ROOT / entry.file).read_text("utf-8"))
     node = _found(module.body, entry.name, entry.file)
-    source = entry.file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-    yield f"### {entry.name}\n\n`{source}`\n"
+    yield f"### {entry.name}\n"
+    if entry.home:
+        _refuse_homeless(entry)
+        yield _fenced(f"from {entry.home} import {entry.name}")
     if isinstance(node, ast.ClassDef):
         yield _fenced(_class_signature(node, made=entry.made))
         yield _docstring(node, entry.name)
@@ -108,6 +120,14 @@ def _described(entry: Entry) -> Iterator[str]:
     elif isinstance(node, Function):
         yield _fenced(_signature(node, bound=False))
         yield _docstring(node, entry.name)
+
+
+def _refuse_homeless(entry: Entry) -> None:
+    """Raise LookupError where the package does not hand it on."""
+    tree = ast.parse((ROOT / entry.home.replace(".", "/") / "__init__.py").read_text("utf-8"))
+    names = [each.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for each in n.names]
+    if entry.name not in names:
+        raise LookupError(f"{entry.home} does not hand on {entry.name}, as the page says")
 
 
 def _found(body: list[ast.stmt], name: str, where: str) -> ast.stmt:
@@ -156,9 +176,10 @@ def _class_signature(node: ast.ClassDef, *, made: bool) -> str:
 
 
 def _signature(node: Function, *, bound: bool) -> str:
-    returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-    is_static = any(getattr(each, "id", "") == "staticmethod" for each in node.decorator_list)
-    return _call(node.name, _arguments(node)[bound and not is_static :]) + returns
+    returns = ast.unparse(node.returns) if node.returns else "None"
+    if any(getattr(each, "id", "") == "contextmanager" for each in node.decorator_list):
+        returns = returns.replace("Iterator[", "ContextManager[", 1)
+    return f"{_call(node.name, _arguments(node)[bound:])} -> {returns}"
 
 
 def _call(name: str, arguments: list[str]) -> str:
@@ -176,7 +197,7 @@ def _arguments(node: Function) -> list[str]:
         if character == "," and depth == 0:
             found.append(text[begin:at].strip())
             begin = at + 1
-    return [each for each in [*found, text[begin:].strip()] if each not in ("", "/")]
+    return [each for each in [*found, text[begin:].strip()] if each not in HIDDEN]
 
 
 def _fenced(code: str) -> str:

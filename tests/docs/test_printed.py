@@ -64,7 +64,9 @@ PRINTED = [
         block,
         each,
         id=f"{block}: {each.line}",
-        marks=[pytest.mark.slow] if any(word in each.line for word in SLOW) else [],
+        marks=[pytest.mark.slow, pytest.mark.timeout(900)]
+        if any(word in each.line for word in SLOW)
+        else [],
     )
     for block in BLOCKS
     if block.first.startswith("$ ")
