@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,30 +14,38 @@ import pytest
 from tests.examples.conftest import EXAMPLES
 
 ROOT = EXAMPLES.parent
+ALIAS = re.compile(r"^alias invoke='.venv/bin/broker invoke --code ([\w/]+)'$", re.MULTILINE)
 WALKED = sorted(
-    page.parent.name for page in EXAMPLES.glob("*/README.md") if "invoke " in page.read_text()
+    page.parent.name for page in EXAMPLES.glob("*/README.md") if ALIAS.search(page.read_text())
 )
 BLOCK = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
-CAT = re.compile(r"\$\(cat ([\w/.-]+)\)")
+NOT_HERE = ("make setup", ".venv/bin/broker up", ". try/env", "alias ")
+TELL = """
+invoke() { "$PYTHON" -c 'import json, sys; print(json.dumps(sys.argv[1:]))' "$@"; }
+"""
 
 
 def commands(block: str) -> list[list[str]]:
-    """Return the words behind each `invoke` of a block, as the shell makes them."""
-    split = (shlex.split(line, comments=True) for line in block.splitlines())
-    return [
-        [CAT.sub(lambda found: (ROOT / found[1]).read_text(), word) for word in words[1:]]
-        for words in split
-        if words[0] == "invoke"
-    ]
+    """Return the words behind each `invoke` of a block, as a shell makes them."""
+    kept = [line for line in block.splitlines() if not line.startswith(NOT_HERE)]
+    told = subprocess.run(
+        ["bash", "-e"],
+        input=TELL + "\n".join(kept),
+        env={**os.environ, "PYTHON": sys.executable},
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return [json.loads(line) for line in told.stdout.splitlines()]
 
 
 @pytest.mark.parametrize("example", WALKED)
 def test_what_the_page_prints_is_printed(example: str, broker_function) -> None:
-    """The first block of commands after `. try/env`, and the block behind it."""
-    text = (EXAMPLES / example / "README.md").read_text()
-    blocks = BLOCK.findall(text)
-    at = next(n for n, (_, block) in enumerate(blocks) if ". try/env" in block)
-    [code] = re.findall(r"alias invoke='.venv/bin/broker invoke --code ([\w/]+)'", blocks[at][1])
+    """The commands after `. try/env`, and the block behind them."""
+    blocks = BLOCK.findall((EXAMPLES / example / "README.md").read_text())
+    at = next(n for n, (_, block) in enumerate(blocks) if ALIAS.search(block))
+    [code] = ALIAS.findall(blocks[at][1])
     printed = []
     for handler, *options in commands(blocks[at][1]):
         given = dict(zip(options[::2], options[1::2], strict=True))
