@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from benchmarks import application, fetch, imports, latency, simulation, storm
+from benchmarks import application, fetch, imports, latency, raised, simulation, storm
 from benchmarks.figures import Section
 from benchmarks.peers import PEERS
 from benchmarks.stack import CLIENTS, DELAY_S, Stack
@@ -105,6 +105,10 @@ def _application(stack: Stack, effort: Effort, advance: Advance) -> Iterator[Sec
     yield from application.measure(stack, effort.application, advance)
 
 
+def _raised(_: Stack, effort: Effort, advance: Advance) -> Iterator[Section]:
+    yield from raised.measure(effort.storm_rounds, effort.storm_s, advance)
+
+
 SECTIONS: Mapping[str, Plan] = {
     "direct": Plan(_direct, lambda effort: effort.rounds * _COMPETITORS),
     "pooled": Plan(_pooled, lambda effort: effort.rounds * _COMPETITORS),
@@ -113,5 +117,6 @@ SECTIONS: Mapping[str, Plan] = {
     "imports": Plan(_imports, lambda effort: effort.import_rounds * len(imports.MODULES)),
     "storm": Plan(_storm, lambda effort: 1 + 4 * effort.storm_rounds),
     "application": Plan(_application, lambda effort: application.steps(effort.application)),
+    "raised": Plan(_raised, lambda effort: raised.steps(effort.storm_rounds)),
     "simulation": Plan(_simulation, lambda effort: 1 + 4 * effort.storm_rounds),
 }

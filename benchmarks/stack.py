@@ -75,8 +75,9 @@ class Target:
 class Stack:
     """PostgreSQL, PgBouncer before it, and before that a relay that adds a delay."""
 
-    def __init__(self) -> None:
-        self.postgres = Postgres({"max_connections": "100", "shared_buffers": "128MB"})
+    def __init__(self, max_connections: int = 100) -> None:
+        limits = {"max_connections": str(max_connections), "shared_buffers": "128MB"}
+        self.postgres = Postgres(limits)
         self._running = ExitStack()
 
     def __enter__(self) -> Self:
