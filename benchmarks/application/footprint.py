@@ -26,10 +26,9 @@ from benchmarks.application.variants import (
 from benchmarks.figures import Figure, Section, ratio
 from benchmarks.rounds import interleaved
 from benchmarks.stack import POOL, Stack
-from broker.local.fleet import Fleet, Limits
+from broker.local.fleet import Fleet
 
 ENVIRONMENTS = 30  # more than the pool has sessions
-INIT_TIMEOUT_S = 300.0  # so many start at once, on whatever machine this is
 WARM = 20  # invocations before an environment's memory is read
 
 
@@ -42,7 +41,7 @@ def measure(stack: Stack, rounds: int, advance: Callable[[], object]) -> Section
         "What an environment costs",
         ("client", "cold start", f"{BROKER.name} ÷ it", "memory", f"sessions of {ENVIRONMENTS}"),
     )
-    with Fleet(preload=PRELOAD, limits=Limits(init_timeout_s=INIT_TIMEOUT_S)) as fleet:
+    with Fleet(preload=PRELOAD) as fleet:
         for each in VARIANTS:
             kept = _sessions_of(stack, fleet, each)
             advance()
@@ -111,11 +110,17 @@ def _most_memory_mb(pid: int | None) -> float | None:
 
 
 def _sessions_of(stack: Stack, fleet: Fleet, each: Variant) -> int:
-    """Return the server sessions that are left when a fleet has served and is frozen."""
+    """Return the server sessions that are left when a fleet has served at once and is frozen."""
     end_all(stack)
     function = each.function(Work.WRITE, each.port(stack))
     fleet.deploy(function)
     rng = Random(1)
+    for _ in range(ENVIRONMENTS):  # one after the other: a storm of starts is not the subject
+        began = fleet.invoke(function.name, event(rng))
+        began.result()
+        fleet.freeze(began.environment or "")  # so that the next one gets an environment, too
+    for environment in fleet.environments(function.name):
+        fleet.thaw(environment.id)
     for one in [fleet.submit(function.name, event(rng)) for _ in range(ENVIRONMENTS)]:
         one.result().result()
     alive = len(fleet.environments(function.name))

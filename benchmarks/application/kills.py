@@ -20,6 +20,7 @@ from broker.local.fleet import Fleet, Invocation
 SEED = 300
 AT_ONCE = 8  # invocations in flight
 KILLS, RESTARTS = 12, 3
+FAILED = {Work.WRITE: "failed writes", Work.READ: "failed reads"}
 
 
 class Strike(Enum):
@@ -50,7 +51,8 @@ def script(invocations: int) -> list[Call]:
 class Outcome:
     """What became of it all."""
 
-    failed: Counter[str] = field(default_factory=Counter)
+    failed: dict[Work, int] = field(default_factory=lambda: dict.fromkeys(Work, 0))
+    errors: Counter[str] = field(default_factory=Counter)
     foreign: int = 0
     lost: int = 0
     """Acknowledged, and not there."""
@@ -64,7 +66,8 @@ class Outcome:
         there = paid.get(call.event["token"], 0)
         self.doubled += there > 1
         if not went.ok:
-            self.failed[went.error.error_type if went.error else str(went.status)] += 1
+            self.failed[call.work] += 1
+            self.errors[went.error.error_type if went.error else str(went.status)] += 1
             self.kept += there > 0
             return
         self.foreign += not is_right(call.event, went.payload["answer"])
@@ -78,21 +81,23 @@ def measure(stack: Stack, invocations: int, advance: Callable[[], object]) -> Se
         "application",
         f"{invocations} invocations: {KILLS} times all sessions are killed, "
         f"{RESTARTS} times the pooler is restarted",
-        ("client", "failed", "foreign rows", "lost", "doubled", "out of balance"),
+        ("client", *FAILED.values(), "foreign rows", "lost", "doubled", "out of balance"),
     )
     notes = []
     for each in VARIANTS:
         outcome = _play(stack, each, calls)
         advance()
-        failed = sum(outcome.failed.values())
-        counts = (failed, outcome.foreign, outcome.lost, outcome.doubled, outcome.unbalanced)
-        section.add(each.name, *(_judged(each, count) for count in counts))
-        if failed:
-            named = ", ".join(f"{count} × {name}" for name, count in outcome.failed.most_common(4))
+        counts = (outcome.foreign, outcome.lost, outcome.doubled, outcome.unbalanced)
+        section.add(
+            each.name, *(_judged(each, count) for count in (*outcome.failed.values(), *counts))
+        )
+        if outcome.errors:
+            named = ", ".join(f"{count} × {name}" for name, count in outcome.errors.most_common(4))
             notes.append(f"{each.name}: {named}; {outcome.kept} of them are in the table.")
     section.notes = [
         f"Payments and reads, {AT_ONCE} in flight, struck before the same ones for each client. "
-        "The direct one has no pooler to restart. Nobody asks again but the broker's `db.retry`.",
+        "The direct one has no pooler to restart. Nobody asks again but the broker's `db.retry`, "
+        "which has the payments; its reads are `db.run`.",
         *notes,
     ]
     return section

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from broker.settings import Flavour
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 ALEMBIC = (sys.executable, "-m", "alembic", "-c", str(EXAMPLES / "alembic_migrations/alembic.ini"))
+PAGE = EXAMPLES / "alembic_migrations" / "README.md"
 FINISH_BOUND_S = 120.0
 AT_ONCE = 4
 
@@ -50,6 +52,22 @@ def run(environ: dict[str, str], *arguments: str) -> tuple[int, str]:
 def columns(db: Broker) -> set[str]:
     sql = "select column_name from information_schema.columns where table_name = 'customers'"
     return {row[0] for row in db.run(sql)}
+
+
+def test_what_the_page_prints_is_printed(environ) -> None:
+    blocks = re.findall(r"```\w*\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    at = next(n for n, block in enumerate(blocks) if ". try/env" in block)
+    _, commands = blocks[at].split("\n", 1)
+    done = subprocess.run(
+        ["bash", "-O", "expand_aliases", "-c", commands],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=FINISH_BOUND_S,
+    )
+    assert sorted(done.stdout.splitlines()) == sorted(blocks[at + 1].splitlines())
 
 
 def test_up_down_and_the_models_agree_with_the_database(environ, broker_db: Broker) -> None:
