@@ -23,6 +23,8 @@ CLIENTS = 2_000
 DELAY_S = 0.0005  # each way: about what lies between two availability zones
 ITEMS = 1_000
 ROWS = 10_000
+ACCOUNTS = 1_000
+BALANCE = 1_000_000
 
 _TABLES = (
     "create table item (id integer primary key, name text not null)",
@@ -34,6 +36,12 @@ _TABLES = (
     f" from generate_series(1, {ROWS}) i",
     "create table narrow (id integer primary key, name text)",
     f"insert into narrow select i, 'customer ' || i from generate_series(1, {ROWS}) i",
+    "create table account (id integer primary key, owner text not null, balance bigint not null)",
+    f"insert into account select i, 'owner ' || i, {BALANCE} from generate_series(1, {ACCOUNTS}) i",
+    "create table payment (id bigint generated always as identity primary key,"
+    " token text not null, account integer not null references account, amount integer not null)",
+    "grant update on account to public",
+    "grant insert on payment to public",
     "grant select on all tables in schema public to public",
     "vacuum analyze",
 )
