@@ -138,10 +138,11 @@ def _source_page(path: Path) -> str:
 
 
 def _folder(path: Path) -> str:
-    """Return its README, and a list of what is in it, each with what it says of itself."""
+    """Return its README, and a list of what else is in it, each with what it says of itself."""
     readme = path / "README.md"
     text = readme.read_text("utf-8") if readme.exists() else f"# {path.relative_to(ROOT)}\n"
-    inside = [each for each in sorted(path.iterdir()) if _is_shown(each)]
+    linked = {link.partition("/")[0] for _, link in LINK.findall(text)}
+    inside = [e for e in sorted(path.iterdir()) if _is_shown(e) and e.name not in linked]
     return f"{text}\n" + "".join(f"- [{e.name}]({e.name}){_said(e)}\n" for e in inside)
 
 
