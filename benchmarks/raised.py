@@ -71,7 +71,7 @@ def _section(
     section = Section(
         "raised",
         f"{CLIENTS} clients that all want {wanted}",
-        ("sessions", "statements/s", "p50", "p99", "backends' memory", "÷ a session each"),
+        ("sessions", "a second", "p50", "p99", "memory", "÷ a session each"),
     )
     first = next(iter(runs.values()))
     for name, taken in runs.items():

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import posixpath
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from handbook.generated import SECTIONS, Made
-from handbook.root import ROOT
+from handbook.root import DOCS, ROOT
 
-LINK = re.compile(r"(\[[^\]]*\]\()([^)\s]+)(\))")
+LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
+FILE_NAME = re.compile(r"[\w./-]+\.md")
 FENCE = re.compile(r"^(```|~~~).*?^\1[^\n]*$", re.MULTILINE | re.DOTALL)
 ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|//|#")
 HIDDEN = "---\nsearch:\n  exclude: true\n---\n"  # a search is for the documentation
@@ -34,13 +36,23 @@ class Links:
 
         def lead(match: re.Match[str]) -> str:
             target = self._page(match[2], name)
-            if target is None:
-                return match[0]
+            if target is None or not self._is_there(target[0]):
+                return match[0]  # the build says that it is dead
             path, anchor = target
             there = posixpath.relpath(path, posixpath.dirname(name) or ".")
-            return f"{match[1]}{there}{anchor}{match[3]}"
+            text = self._title(path) if FILE_NAME.fullmatch(match[1]) else match[1]
+            return f"[{text}]({there}{anchor})"
 
         return _outside_fences(markdown, lambda text: LINK.sub(lead, text))
+
+    def _is_there(self, page: str) -> bool:
+        return page in self._made or page.startswith("source/") or (DOCS / page).exists()
+
+    def _title(self, page: str) -> str:
+        """Return what a page calls itself, for links whose text is its file's name."""
+        made = self._made.get(page)
+        text = made.text if made else (DOCS / page).read_text("utf-8")
+        return text.partition("\n")[0].removeprefix("# ")
 
     def sources(self, written: Mapping[str, str]) -> dict[str, str]:
         """Return a page for each file or folder that these pages, or those pages, link to."""
@@ -81,7 +93,7 @@ class Links:
         if path.startswith("docs/"):
             return path.removeprefix("docs/"), anchor
         if path.startswith("../") or not (ROOT / path).exists():
-            return None  # the build says that it is dead
+            return None
         return _source_name(ROOT / path), ""
 
     def _path(self, link: str, name: str) -> str:
@@ -126,8 +138,28 @@ def _source_page(path: Path) -> str:
 
 
 def _folder(path: Path) -> str:
-    """Return its README and a list of its Python files, each with what its docstring says."""
+    """Return its README, and a list of what else is in it, each with what it says of itself."""
     readme = path / "README.md"
     text = readme.read_text("utf-8") if readme.exists() else f"# {path.relative_to(ROOT)}\n"
-    names = sorted(each.name for each in path.glob("*.py") if each.name != "__init__.py")
-    return text + "\n" + "\n".join(f"- [{name}]({name})" for name in names) + "\n"
+    linked = {link.partition("/")[0] for _, link in LINK.findall(text)}
+    inside = [e for e in sorted(path.iterdir()) if _is_shown(e) and e.name not in linked]
+    return f"{text}\n" + "".join(f"- [{e.name}]({e.name}){_said(e)}\n" for e in inside)
+
+
+def _is_shown(path: Path) -> bool:
+    if path.is_dir():
+        return path.name[0] not in "._" and any(map(_is_shown, path.iterdir()))
+    return path.suffix in (".py", ".toml") and path.name != "__init__.py"
+
+
+def _said(path: Path) -> str:
+    """Return the first line of what the file, or the folder's README, says of itself."""
+    if path.is_dir() and (path / "README.md").exists():
+        return f": {(path / 'README.md').read_text('utf-8').partition(chr(10))[0].lstrip('# ')}"
+    if path.is_dir():
+        return _said(path / "app.py") if (path / "app.py").exists() else ""
+    if path.suffix != ".py":
+        return ""
+    said = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+    first, _, _ = said.partition("\n")
+    return f": {first}" if first else ""

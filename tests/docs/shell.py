@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from .pages import Block
 
 PROMPT = "$ "
-ENDS_A_COMMAND = {"|", "&&", ";", "||"}
+ENDS_A_COMMAND = {"|", "&&", ";", "||", "&"}
 REDIRECTS = {">", ">>", "<"}
+DEFINITION = re.compile(r"^\w+\(\) \{.*?^\}\n", re.MULTILINE | re.DOTALL)
 ASSIGNMENT = re.compile(r"[A-Z_]+=")
 
 
@@ -26,7 +27,7 @@ class Shown:
 def shown(block: Block) -> list[Shown]:
     """Return the commands of a block with prompts, or without them the lines of a script."""
     if not block.first.startswith(PROMPT):
-        joined = block.text.replace("\\\n", " ")
+        joined = DEFINITION.sub("", block.text).replace("\\\n", " ")
         return [Shown(line, "") for line in joined.splitlines() if line and line[0] != "#"]
     found = []
     for part in re.split(rf"^{re.escape(PROMPT)}", block.text, flags=re.MULTILINE)[1:]:
@@ -37,9 +38,7 @@ def shown(block: Block) -> list[Shown]:
 
 def commands(line: str) -> Iterator[list[str]]:
     """Yield each command of the line with its arguments, and nothing of the shell's own."""
-    line = re.sub(
-        r'"\$\(.*\)"', "ANSWER", line
-    )  # of a command within, all of them others' programs
+    line = re.sub(r'"\$\(.*\)"', "'{}'", line)  # of a command within, all of them others' programs
     lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>")
     lexer.whitespace_split = True
     words: list[str] = []

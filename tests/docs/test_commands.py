@@ -21,8 +21,11 @@ OTHERS_PROGRAMS = {
     "export": "the shell's",
     ".": "the shell's",
     "alias": "the shell's",
-    "invoke": "the alias of `broker invoke`, which tests/examples calls",
+    "mkdir": "the system's",
     "grep": "the system's",
+    "wc": "the system's",
+    "wait": "the shell's",
+    "alembic": "an alias; tests/examples/test_alembic_migrations.py migrates",
 }
 SCRIPTS = [block for block in BLOCKS if block.language == "sh" or block.first.startswith("$ ")]
 TARGETS = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
@@ -41,6 +44,8 @@ def refuse_unknown(words: list[str], where: str) -> None:
         case "broker", [name, *options]:
             assert name in MODULES, where
             parse(name, options, where)
+        case "invoke", options:  # the examples' alias
+            parse("invoke", options, where)
         case "make", _:
             for target in arguments:
                 assert target in TARGETS or "=" in target, f"{where}: make {target}"
@@ -49,7 +54,8 @@ def refuse_unknown(words: list[str], where: str) -> None:
         case "python", ["-m", "tests.chaos", *options]:
             known = (ROOT / "tests/chaos/__main__.py").read_text()
             assert all(f'"{each}"' in known for each in options if each[0] == "-"), where
-        case "python", ["-m", "pytest", *paths]:
+        case "python", ["-m", "pytest", *arguments]:
+            paths = [each for each in arguments if each[0] != "-"]
             assert all((ROOT / path).exists() for path in paths), where
         case _:
             assert program in OTHERS_PROGRAMS, f"{where}: nobody knows {program}"

@@ -16,7 +16,7 @@ from .shell import Shown, shown
 
 COLUMNS = {"docs/plan.md": "110", "docs/simulate.md": "140"}
 """How wide the terminal was; what has no table is as wide as it is."""
-SLOW = ("--peak",)
+SLOW = ("simulate",)
 LEFT_OUT = "…"
 NUMBER = r"\d[\d,]*(?:\.\d+)?"
 ELSEWHERE = {
@@ -95,18 +95,17 @@ def test_a_command_prints_what_the_page_says(
     assert result.exit_code in (0, 1), result.output
     printed = through(pipe, result.output)
     for expected in told(command.output):
-        assert any(alike(expected, line) for line in printed), (
-            f"{block}: {expected!r} is not in what was printed:\n" + ("\n".join(printed))
+        same = expected in printed or (
+            " simulate " in line and any(alike(expected, each) for each in printed)
         )
+        assert same, f"{block}: {expected!r} is not in what was printed:\n" + ("\n".join(printed))
 
 
 def alike(expected: str, printed: str) -> bool:
-    """Tell whether they are the same; a simulation's figures may differ in the last digits.
+    """Tell whether a simulation's figures differ in their last digits at most.
 
     Its random numbers are the seed's, but logarithms are the processor's own.
     """
-    if expected == printed:
-        return True
     numbers, others = (re.findall(NUMBER, line) for line in (expected, printed))
     return (
         len(numbers) == len(others) > 3

@@ -133,6 +133,12 @@ def test_a_page_s_pictures_are_in_it_and_have_its_colours(site: Path) -> None:
     assert ".svg" not in text
 
 
+def test_a_link_says_what_a_page_is_called_and_not_its_file(site: Path) -> None:
+    for path in site.glob("*.html"):
+        said = re.findall(r"<a [^>]*>([^<]*\.md)</a>", path.read_text("utf-8"))
+        assert not said, f"{path.name}: {said}"
+
+
 def test_no_list_became_a_paragraph(site: Path) -> None:
     """As it does without an empty line before it, which GitHub does not ask for."""
     for path in site.glob("*.html"):
