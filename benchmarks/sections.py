@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from benchmarks import fetch, imports, latency, simulation, storm
+from benchmarks import fetch, imports, latency, simulation, storm, watch
 from benchmarks.figures import Section
 from benchmarks.peers import PEERS
 from benchmarks.stack import CLIENTS, DELAY_S, Stack
@@ -98,6 +98,10 @@ def _simulation(stack: Stack, effort: Effort, advance: Advance) -> Iterator[Sect
     yield simulation.measure(port, effort.clients, rounds, effort.storm_s, advance)
 
 
+def _watch(stack: Stack, effort: Effort, advance: Advance) -> Iterator[Section]:
+    yield watch.measure(stack, effort.rounds, advance)
+
+
 SECTIONS: Mapping[str, Plan] = {
     "direct": Plan(_direct, lambda effort: effort.rounds * _COMPETITORS),
     "pooled": Plan(_pooled, lambda effort: effort.rounds * _COMPETITORS),
@@ -106,4 +110,5 @@ SECTIONS: Mapping[str, Plan] = {
     "imports": Plan(_imports, lambda effort: effort.import_rounds * len(imports.MODULES)),
     "storm": Plan(_storm, lambda effort: 1 + 4 * effort.storm_rounds),
     "simulation": Plan(_simulation, lambda effort: 1 + 4 * effort.storm_rounds),
+    "watch": Plan(_watch, lambda _effort: 2),
 }
