@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from benchmarks import application, fetch, imports, latency, raised, simulation, storm
+from benchmarks import application, fetch, imports, latency, raised, simulation, storm, watch
 from benchmarks.figures import Section
 from benchmarks.peers import PEERS
 from benchmarks.stack import CLIENTS, DELAY_S, Stack
@@ -109,6 +109,10 @@ def _raised(_: Stack, effort: Effort, advance: Advance) -> Iterator[Section]:
     yield from raised.measure(effort.storm_rounds, effort.storm_s, advance)
 
 
+def _watch(stack: Stack, effort: Effort, advance: Advance) -> Iterator[Section]:
+    yield watch.measure(stack, effort.rounds, advance)
+
+
 SECTIONS: Mapping[str, Plan] = {
     "direct": Plan(_direct, lambda effort: effort.rounds * _COMPETITORS),
     "pooled": Plan(_pooled, lambda effort: effort.rounds * _COMPETITORS),
@@ -119,4 +123,5 @@ SECTIONS: Mapping[str, Plan] = {
     "application": Plan(_application, lambda effort: application.steps(effort.application)),
     "raised": Plan(_raised, lambda effort: raised.steps(effort.storm_rounds)),
     "simulation": Plan(_simulation, lambda effort: 1 + 4 * effort.storm_rounds),
+    "watch": Plan(_watch, lambda _effort: 2),
 }

@@ -75,6 +75,7 @@ def pooler_metrics(pooler: str, healthy: cloudwatch.IMetric) -> list[cloudwatch.
     return [
         of_pooler(pooler, "ClientsActive", "Sum"),
         of_pooler(pooler, "ClientsWaiting", "Sum"),
+        of_pooler(pooler, "ClientsUsedPercent", "Maximum"),
         of_pooler(pooler, "SessionsActive", "Sum"),
         of_pooler(pooler, "SessionsIdle", "Sum"),
         of_pooler(pooler, "PoolUsedPercent", "Maximum"),

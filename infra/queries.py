@@ -18,7 +18,8 @@ WHO_WAS_REAPED = """fields @timestamp, verdict, application, role, database, idl
 | sort @timestamp desc
 | limit 200"""
 RETRIES_BY_CAUSE = """fields function, reason
-| filter ispresent(ConnectRetries.0) or ispresent(TransactionRetries.0) or ispresent(reason)
+| filter ispresent(TooManyConnections.0) or ispresent(ConnectRetries.0)
+      or ispresent(TransactionRetries.0) or ispresent(reason)
 | stats sum(TooManyConnections.0) as too_many_connections,
         sum(ConnectRetries.0) as connect_retries,
         sum(TransactionRetries.0) as transaction_retries,

@@ -61,13 +61,22 @@ class Instance(NamedTuple):
 
 def owner(backend: Backend) -> Owner:
     """Return whose session it is, all generations alike."""
-    base = read_name(backend.application).base
-    return Owner(base, backend.user or "?", backend.database or "?")
+    return _owner(backend.application, backend.user, backend.database)
 
 
 def instance(backend: Backend) -> Instance:
     """Return which of the owner's instances has it."""
-    return Instance(owner(backend), backend.address)
+    return _instance(backend.application, backend.user, backend.database, backend.address)
+
+
+@functools.lru_cache(maxsize=4096)
+def _owner(application: str, user: str | None, database: str | None) -> Owner:
+    return Owner(read_name(application).base, user or "?", database or "?")
+
+
+@functools.lru_cache(maxsize=4096)
+def _instance(application: str, user: str | None, database: str | None, address: str) -> Instance:
+    return Instance(_owner(application, user, database), address)
 
 
 def grouped(backends: Iterable[Backend], key: Callable[[Backend], K]) -> dict[K, list[Backend]]:

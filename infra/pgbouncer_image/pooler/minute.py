@@ -6,6 +6,7 @@ add up, and the worst wait and the fullest pool stand for all.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
@@ -18,19 +19,29 @@ Figures = dict[str, tuple[float, str]]
 
 @dataclass(frozen=True)
 class TaskLook:
-    """All processes that answered, at one moment."""
+    """All processes that answered, at one moment; there is at least one."""
 
     clients_active: int
     clients_waiting: int
+    clients_logging_in: int
     sessions_active: int
     sessions_idle: int
+    servers: Counter[str]
+    oldest_session_s: float
 
     @classmethod
     def of(cls, looks: Iterable[Look]) -> TaskLook:
         """Add up the processes."""
         found = list(looks)
-        names = [each.name for each in fields(cls)]
-        return cls(**{name: sum(getattr(look, name) for look in found) for name in names})
+        return cls(
+            clients_active=sum(look.clients_active for look in found),
+            clients_waiting=sum(look.clients_waiting for look in found),
+            clients_logging_in=sum(look.clients_logging_in for look in found),
+            sessions_active=sum(look.sessions_active for look in found),
+            sessions_idle=sum(look.sessions_idle for look in found),
+            servers=sum((look.servers for look in found), Counter()),
+            oldest_session_s=max(look.oldest_session_s for look in found),
+        )
 
     @property
     def load(self) -> tuple[int, int, int]:
@@ -46,7 +57,11 @@ class Minute:
     counted between the last look of the line before and the last one of this.
     """
 
+    servers: Mapping[str, object]
+    """Of the minute that ended last: what no metric has, since addresses and ages are many."""
+
     def __init__(self) -> None:
+        self.servers = {}
         self._last: dict[int, Counters] = {}
         self._start()
 
@@ -54,6 +69,7 @@ class Minute:
         self._busiest: TaskLook | None = None
         self._longest_wait_ms = 0.0
         self._used_percent: float | None = None
+        self._clients_percent = 0.0
         self._grown = Counters(0, 0, 0, 0)
 
     def add(self, looks: Mapping[int, Look]) -> None:
@@ -65,6 +81,7 @@ class Minute:
             self._busiest = task
         for process, look in looks.items():
             self._longest_wait_ms = max(self._longest_wait_ms, look.longest_wait_ms)
+            self._clients_percent = max(self._clients_percent, look.clients_used_percent)
             if look.pool_used_percent is not None:
                 self._used_percent = max(self._used_percent or 0.0, look.pool_used_percent)
             last = self._last.get(process, look.counters)  # the first look only says where it is
@@ -73,18 +90,20 @@ class Minute:
 
     def end(self) -> Figures:
         """Return the figures, none where no process has answered, and start the next minute."""
-        busiest, grown, longest, used = (
-            self._busiest,
-            self._grown,
-            self._longest_wait_ms,
-            self._used_percent,
-        )
+        busiest, grown, used = self._busiest, self._grown, self._used_percent
+        longest, clients = self._longest_wait_ms, self._clients_percent
         self._start()
         if busiest is None:
             return {}
+        self.servers = {
+            "servers": dict(sorted(busiest.servers.items())),
+            "oldest_session_s": round(busiest.oldest_session_s),
+        }
         figures: Figures = {
             "ClientsActive": (busiest.clients_active, COUNT),
             "ClientsWaiting": (busiest.clients_waiting, COUNT),
+            "ClientsLoggingIn": (busiest.clients_logging_in, COUNT),
+            "ClientsUsedPercent": (clients, PERCENT),
             "MaxWaitMs": (longest, MS),
             "SessionsActive": (busiest.sessions_active, COUNT),
             "SessionsIdle": (busiest.sessions_idle, COUNT),

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ import pg8000.native
 import pytest
 
 from broker import Broker
+from broker.local.process import LOOPBACK
 from tests.infra.image.beside import Exporter
 from tests.infra.image.conftest import Site
 from tests.infra.image.container import Container
@@ -113,6 +115,15 @@ def test_the_figures_are_the_load_s_and_show_s_with_clients_that_wait(
         waits = [int(r["maxwait"]) * 1000 for rows in show(task, "POOLS") for r in rows]
         assert 0 < now["MaxWaitMs"] < max(waits) + 1000
         assert len([row for rows in show(task, "SERVERS") for row in rows]) == most
+        told = json.loads(exporter.lines()[-1])
+        address = f"{where.postgres.host}:{where.postgres.port}"
+        assert told["servers"] == {f"{address} active": most}
+        assert 0 < told["oldest_session_s"] < 600
+        used = [lists(rows)["used_clients"] for rows in show(task, "LISTS")]
+        assert clients + 2 <= sum(used) <= clients + 4, "who looks at the console is one, too"
+        per_process = where.plan.whole("max_client_conn")
+        assert 100 * clients / 2 / per_process <= now["ClientsUsedPercent"] <= 100
+        assert now["ClientsLoggingIn"] == 0
 
     seen = len(exporter.minutes())
     wait_until(lambda: len(exporter.minutes()) > seen + 1, "two minutes of quiet")
@@ -121,6 +132,30 @@ def test_the_figures_are_the_load_s_and_show_s_with_clients_that_wait(
     assert quiet["SessionsIdle"] + quiet["SessionsActive"] == total(
         task, "POOLS", "sv_idle", "sv_used", "sv_active", "sv_tested", "sv_login"
     )
+
+
+def lists(rows: list[dict[str, Any]]) -> dict[str, int]:
+    return {row["list"]: int(row["items"]) for row in rows}
+
+
+def test_clients_that_log_in_are_in_no_pool_and_are_counted(
+    site: Make, start: Start, beside: Beside
+) -> None:
+    """They take places of max_client_conn, as one that connects and says nothing does."""
+    task = start(site())
+    exporter = beside(task)
+    with ExitStack() as held:
+        for _ in range(7):
+            held.enter_context(socket.create_connection((LOOPBACK, task.port)))
+        wait_until(
+            lambda: exporter.minutes() and exporter.minutes()[-1]["ClientsLoggingIn"] == 7,
+            "all to be told of",
+        )
+        now = exporter.minutes()[-1]
+        assert now["ClientsActive"] == now["ClientsWaiting"] == 0
+        assert total(task, "POOLS", "cl_active", "cl_waiting") == 0
+        assert now["ClientsUsedPercent"] > 0
+    wait_until(lambda: exporter.minutes()[-1]["ClientsLoggingIn"] == 0, "them to be gone")
 
 
 def test_averages_are_what_was_counted_in_the_minute_and_absent_without_any(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import astuple, replace
 
 import pytest
 from hypothesis import given, strategies
-from pooler.look import Counters, Look, read
+from pooler.look import Counters, Look, Shown, read
 from pooler.minute import Minute, added, growth
 
 NOTHING = Counters(0, 0, 0, 0)
@@ -54,8 +57,62 @@ def user(name: str = "app", size: str = "", most: int = 0) -> dict[str, str]:
 Rows = list[dict[str, str]]
 
 
+NOW_S = time.mktime((2026, 11, 27, 12, 0, 0, 0, 0, -1))
+
+
+def server(state: str, connected: str, address: str = "10.0.0.1") -> dict[str, str]:
+    at = f"2026-11-27 {connected} UTC"
+    return {"addr": address, "port": "5432", "state": state, "connect_time": at}
+
+
+def shown(
+    pools: Rows,
+    databases: Rows,
+    users: Sequence[dict[str, str]] = (),
+    servers: Sequence[dict[str, str]] = (),
+    **lists: int,
+) -> Shown:
+    lists = {"login_clients": 0, "used_clients": 1, **lists}
+    listed = [{"list": name, "items": str(items)} for name, items in lists.items()]
+    config = [{"key": "max_client_conn", "value": "200"}]
+    return Shown(pools, databases, users, [], listed, servers, config)
+
+
+def test_lists_and_servers_tell_what_pools_do_not() -> None:
+    seen = read(
+        shown(
+            [pool()],
+            [database()],
+            servers=[
+                server("idle", "11:59:00"),
+                server("active", "11:00:00"),
+                server("idle", "11:30:00", "10.0.0.2"),
+                server("active_cancel", "01:00:00"),
+            ],
+            login_clients=3,
+            used_clients=50,
+        ),
+        NOW_S,
+    )
+    assert (seen.clients_logging_in, seen.clients_used_percent) == (3, 25)
+    assert seen.servers == {
+        "10.0.0.1:5432 idle": 1,
+        "10.0.0.1:5432 active": 1,
+        "10.0.0.2:5432 idle": 1,
+    }
+    assert seen.oldest_session_s == 3600
+
+
+def test_a_task_s_line_has_the_sessions_of_all_its_processes_at_its_busiest() -> None:
+    minute = Minute()
+    one = replace(QUIET, servers=Counter({"a:1 idle": 2}), oldest_session_s=9.4)
+    minute.add({1: one, 2: replace(one, servers=Counter({"a:1 active": 1}), oldest_session_s=70.0)})
+    minute.end()
+    assert minute.servers == {"servers": {"a:1 active": 1, "a:1 idle": 2}, "oldest_session_s": 70}
+
+
 def used(pools: Rows, databases: Rows, *users: dict[str, str]) -> float | None:
-    return read(pools, databases, users, []).pool_used_percent
+    return read(shown(pools, databases, users), NOW_S).pool_used_percent
 
 
 @given(counters, counters)
@@ -125,6 +182,8 @@ def test_counts_are_of_one_look_the_busiest_over_all_processes() -> None:
     assert minute.end() == {
         "ClientsActive": (0, "Count"),
         "ClientsWaiting": (3, "Count"),
+        "ClientsLoggingIn": (0, "Count"),
+        "ClientsUsedPercent": (0.0, "Percent"),
         "MaxWaitMs": (7.0, "Milliseconds"),
         "SessionsActive": (7, "Count"),
         "SessionsIdle": (0, "Count"),
@@ -158,7 +217,7 @@ def test_a_look_has_every_session_once_and_leaves_the_console_out() -> None:
         pool("other", sv_idle=8, sv_used=16, sv_tested=32, sv_login=64, maxwait=1, maxwait_us=5000),
         pool("pgbouncer", "pgbouncer", cl_active=50, maxwait=99),
     ]
-    seen = read(pools, [database()], [], [])
+    seen = read(shown(pools, [database()]), NOW_S)
     assert (seen.clients_active, seen.clients_waiting) == (3, 2)
     assert seen.sessions_active == 1 + 2 + 4 + 32 + 64
     assert seen.sessions_idle == 8 + 16
