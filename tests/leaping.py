@@ -27,7 +27,7 @@ class LeapingClock(SystemClock):
         """Leap so far ahead at this reading, counted from 1."""
         self._readings_left, self._leap_s, self.leapt = at_reading, seconds, False
 
-    def monotonic(self) -> float:  # type: ignore[override]
+    def monotonic(self) -> float:
         """Return seconds that never run backwards."""
         if not self.leapt:
             self._readings_left -= 1
@@ -39,6 +39,6 @@ class LeapingClock(SystemClock):
         self._last_s = max(self._last_s, time.monotonic() + self.ahead_s)
         return self._last_s
 
-    def now(self) -> Instant:  # type: ignore[override]
+    def now(self) -> Instant:  # type: ignore[override]  # it is static there
         """Return this moment on both clocks."""
         return Instant(self.monotonic(), time.time() + self.wall_ahead_s)
