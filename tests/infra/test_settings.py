@@ -99,6 +99,14 @@ BAD_DEPLOY = [
     ('[deploy.reaper]\nevery = "90 s"', 'deploy.reaper.every = "90 s"', "whole minutes"),
     ("[deploy.reaper]\nat_most = 0", "deploy.reaper.at_most = 0", "between 1 and 100"),
     ('[deploy.reaper]\nexcluded = ["a b"]', "deploy.reaper.excluded", "names without blanks"),
+    ('[deploy.monitor]\nrole = "pg_mine"', 'deploy.monitor.role = "pg_mine"', "the server's own"),
+    (f'[deploy.reaper]\nrole = "{"r" * 64}"', "deploy.reaper.role", "at most 63"),
+    ('[deploy.reaper]\nrole = "app"', "deploy.reaper.role: app", "a role of their own"),
+    (
+        '[deploy.monitor]\nrole = "w"\n[deploy.reaper]\nrole = "w"',
+        "deploy.monitor.role: w",
+        "a role of their own",
+    ),
     ("[deploy.monitor]\nof = true", "deploy.monitor.of", "did you mean on?"),
     ('[deploy.alarms]\ntopic = "pages"', 'deploy.alarms.topic = "pages"', "ARN of an SNS topic"),
     (
