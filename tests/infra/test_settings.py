@@ -274,12 +274,13 @@ def test_what_the_plan_refuses_is_refused_in_its_words(tmp_path: Path) -> None:
 
 
 def test_every_key_and_every_context_is_documented() -> None:
-    page = (Path(__file__).parents[2] / "docs/deploy.md").read_text()
+    docs = Path(__file__).parents[2] / "docs"
+    page = "".join((docs / name).read_text() for name in ("deploy.md", "existing-database.md"))
     for key in {*DEPLOY, *VPC, *NEW, *EXISTING_KEYS} - {"vpc", "database", *WATCH}:
         assert f"{key} = " in page or f"`{key} = " in page or f"with {key} " in page, key
     assert "[deploy.vpc]" in page
     assert "[deploy.database]" in page
-    watching = (Path(__file__).parents[2] / "docs/monitor.md").read_text()
+    watching = (docs / "monitor.md").read_text()
     for table, keys in WATCH.items():
         told = watching.partition(f"[deploy.{table}]")[2].partition("\n\n")[0]
         assert {line.split(" = ")[0].lstrip("# ") for line in told.splitlines()[1:]} >= {*keys}
