@@ -39,6 +39,6 @@ class LeapingClock(SystemClock):
         self._last_s = max(self._last_s, time.monotonic() + self.ahead_s)
         return self._last_s
 
-    def now(self) -> Instant:  # type: ignore[override]
+    def now(self) -> Instant:  # type: ignore[override]  # it is static there
         """Return this moment on both clocks."""
         return Instant(self.monotonic(), time.time() + self.wall_ahead_s)

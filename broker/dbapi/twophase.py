@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from broker.dbapi.errors import failure
-from broker.errors import ConnectionLost, outcome_unknown
+from broker.errors import ConnectionLost, DeadlineExceeded, outcome_unknown
 from broker.statements import Statement, Style, compile
 
 if TYPE_CHECKING:
@@ -45,6 +45,10 @@ class TwoPhase:
             if not lost.may_have_run:
                 raise
             raise outcome_unknown("PREPARE TRANSACTION", lost) from lost
+        except DeadlineExceeded as late:
+            if late.sqlstate is not None:  # the server stopped it
+                raise
+            raise outcome_unknown("PREPARE TRANSACTION", late) from late
         finally:
             self._connection.end(commit=False)
         self._prepared = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -26,15 +27,22 @@ OTHERS = 20  # transactions that come after the crash: enough to be given every 
 Crash = Callable[[Postgres], None]
 
 
-@pytest.fixture
-def server() -> Iterator[Postgres]:
+@contextmanager
+def with_ledger(version: int | None = None) -> Iterator[Postgres]:
     """Start a server that writes its log ahead at COMMIT alone, as a busy moment has it."""
-    with Postgres({"wal_writer_delay": "10s"}) as started:
+    with Postgres({"wal_writer_delay": "10s"}, version=version) as started:
         started.create_role(ROLE, PASSWORD)
         started.create_database(DATABASE, owner=ROLE)
         started.admin("create table ledger (token text)", database=DATABASE)
         started.admin(f"grant insert, select on ledger to {ROLE}", database=DATABASE)
         started.admin("checkpoint")
+        yield started
+
+
+@pytest.fixture
+def server() -> Iterator[Postgres]:
+    """Start a server with a ledger."""
+    with with_ledger() as started:
         yield started
 
 
@@ -134,6 +142,7 @@ def told(
     """Write and commit while `harm` is done to COMMIT; return what was raised, and the id."""
 
     def harm_and_cut(link: Link) -> None:
+        hop.call(link.fall_silent)  # the client hears of nothing before all of it is done
         harm()
         hop.call(link.end, End.RESET)
 

@@ -80,6 +80,7 @@ def test_what_a_standby_never_heard_of_is_neither_acknowledged_nor_denied(
     hop.open()
 
     def harm(link: Link) -> None:
+        hop.call(link.fall_silent)
         cluster.writer.stop("immediate")
         if same_address:  # as a virtual address moves
             behind._port = cluster.writer.port
@@ -112,6 +113,7 @@ def test_the_new_writers_transaction_of_that_id_is_not_taken_for_ours(
     cluster.add_standby()
 
     def harm(link: Link) -> None:
+        hop.call(link.fall_silent)  # the client hears of nothing before all of it is done
         change(cluster)
         for number in range(OTHERS):
             cluster.writer.admin(f"insert into ledger values ('{number}')", database=DATABASE)

@@ -16,6 +16,7 @@ import pytest
 import broker
 from broker import Broker, dbapi
 from broker.local.pgbouncer import PgBouncer
+from broker.local.postgres import Postgres
 from broker.local.relay import Relay
 from broker.local.relayed import Way
 from broker.settings import Flavour
@@ -488,8 +489,6 @@ def test_no_server_is_an_operational_error(database: Database) -> None:
 
 
 def test_two_phase_commit(database: Database) -> None:
-    from broker.local.postgres import Postgres
-
     with Postgres({"max_prepared_transactions": "5"}) as server:
         own = Database(server, "app", "app", "p")
         server.create_role(own.user, own.password)
@@ -513,3 +512,29 @@ def test_two_phase_commit(database: Database) -> None:
             with pytest.raises(dbapi.ProgrammingError):
                 connection.tpc_commit(connection.xid(0, "none such", ""))
             assert db.run("select array_agg(k) from t").scalar() == [1, 2]
+
+
+def test_a_prepare_that_is_answered_too_late_is_unknown_and_not_denied() -> None:
+    """The transaction is prepared by then, and holds its locks until somebody ends it."""
+    with Postgres({"max_prepared_transactions": "5"}) as server:
+        own = Database(server, "app", "app", "p")
+        server.create_role(own.user, own.password)
+        server.create_database(own.name, owner=own.user)
+        flavour = Flavour.RDS_PROXY  # no deadline rides, so the server does not stop it
+        with (
+            Relay(server.port) as relay,
+            Broker(own.settings(port=relay.port, flavour=flavour, timeout_s=5)) as db,
+        ):
+            db.run("create table t (k int)")
+            connection = dbapi.connect(db)
+            connection.tpc_begin(connection.xid(0, "mine", ""))
+            connection.cursor().execute("insert into t values (1)")
+            [relayed] = relay.connections
+            relayed.pause(Way.TO_CLIENT)
+            with pytest.raises(dbapi.OperationalError) as caught:
+                connection.tpc_prepare()
+            assert isinstance(caught.value, broker.OutcomeUnknownAtDeadline)
+            wait_until(
+                lambda: server.admin("select gid from pg_prepared_xacts") == [["mine"]],
+                "the transaction to be prepared",
+            )
