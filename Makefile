@@ -26,7 +26,7 @@ demo: setup ## run the main job on a real PostgreSQL and PgBouncer, and write a 
 up: setup ## run PostgreSQL and PgBouncer for development, until Ctrl-C
 	@.venv/bin/broker up
 
-test: setup node .setup/checkov.stamp .setup/emulator.stamp check ## check, then run every test
+test: setup node .setup/checkov.stamp .setup/emulator.stamp .setup/chromium.stamp check ## check, then run every test
 	@echo '==> pytest'
 	@$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile </dev/null
 
@@ -84,6 +84,11 @@ clean: ## remove everything that was made here
 .setup/postgres_tls.stamp: .setup/venv.stamp scripts/postgres_tls.py scripts/debian.py $(if $(wildcard .venv/postgres-tls/postgres .venv/postgres-tls.missing),,FORCE)
 	@echo '==> PostgreSQL with TLS'
 	@$(PYTHON_IN_VENV) scripts/postgres_tls.py </dev/null
+	@touch $@
+
+.setup/chromium.stamp: .setup/venv.stamp scripts/chromium.py scripts/debian.py $(if $(wildcard .venv/chromium .venv/chromium.missing),,FORCE)
+	@echo '==> Chromium'
+	@$(PYTHON_IN_VENV) scripts/chromium.py </dev/null
 	@touch $@
 
 .setup/node.stamp: .setup/venv.stamp package.json package-lock.json .npmrc $(if $(wildcard node_modules/.bin/cdk),,FORCE)
