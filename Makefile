@@ -9,7 +9,7 @@ MOVED := $(if $(filter-out $(ROOT),$(shell cat .venv/root 2>/dev/null)),moved)
 CDK := PATH="$(ROOT)/.venv/bin:$$PATH" CDK_DISABLE_CLI_TELEMETRY=true node_modules/.bin/cdk
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test deploy-test check chaos synth deploy destroy node bench lock clean FORCE
+.PHONY: help setup demo up test deploy-test check chaos docs synth deploy destroy node bench lock clean FORCE
 .NOTPARALLEL:
 # A setup step that fails must not look done.
 .DELETE_ON_ERROR:
@@ -26,7 +26,7 @@ demo: setup ## run the main job on a real PostgreSQL and PgBouncer, and write a 
 up: setup ## run PostgreSQL and PgBouncer for development, until Ctrl-C
 	@.venv/bin/broker up
 
-test: setup node .setup/checkov.stamp .setup/emulator.stamp .setup/chromium.stamp check ## check, then run every test
+test: setup node .setup/postgres_versions.stamp .setup/checkov.stamp .setup/emulator.stamp .setup/chromium.stamp check ## check, then run every test
 	@echo '==> pytest'
 	@$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile </dev/null
 
@@ -47,6 +47,10 @@ check: setup ## ruff, mypy and the import contracts
 chaos: setup ## run 10,000 invocations under every fault, and report what came of each (SEED=… for the same again)
 	@$(PYTHON_IN_VENV) -m tests.chaos $(if $(SEED),--seed $(SEED)) </dev/null
 
+docs: setup ## build the documentation, a site in site/
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --clean
+	@echo 'site/index.html'
+
 synth: node ## write the CloudFormation template of broker.toml to cdk.out/
 	@$(CDK) synth --quiet
 
@@ -65,7 +69,7 @@ lock: setup ## make constraints.txt again, with the newest versions that pyproje
 	@sh scripts/venv.sh lock </dev/null
 
 clean: ## remove everything that was made here
-	rm -rf .venv .setup build dist node_modules cdk.out report.html
+	rm -rf .venv .setup build dist site node_modules cdk.out report.html
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -89,6 +93,11 @@ clean: ## remove everything that was made here
 .setup/chromium.stamp: .setup/venv.stamp scripts/chromium.py scripts/debian.py $(if $(wildcard .venv/chromium .venv/chromium.missing),,FORCE)
 	@echo '==> Chromium'
 	@$(PYTHON_IN_VENV) scripts/chromium.py </dev/null
+	@touch $@
+
+.setup/postgres_versions.stamp: .setup/venv.stamp scripts/postgres_versions.py $(wildcard scripts/postgres_versions/*.json) $(if $(wildcard .venv/postgres/*),,FORCE)
+	@echo '==> PostgreSQL 13 to 17'
+	@$(PYTHON_IN_VENV) scripts/postgres_versions.py </dev/null
 	@touch $@
 
 .setup/node.stamp: .setup/venv.stamp package.json package-lock.json .npmrc $(if $(wildcard node_modules/.bin/cdk),,FORCE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from benchmarks import fetch, imports, latency, simulation, storm
+from benchmarks import application, fetch, imports, latency, raised, simulation, storm
 from benchmarks.figures import Section
 from benchmarks.peers import PEERS
 from benchmarks.stack import CLIENTS, DELAY_S, Stack
@@ -25,6 +25,7 @@ class Effort:
     clients: int
     storm_rounds: int
     storm_s: float
+    application: application.Effort
 
 
 FULL = Effort(
@@ -36,6 +37,7 @@ FULL = Effort(
     clients=CLIENTS,
     storm_rounds=3,
     storm_s=5.0,
+    application=application.FULL,
 )
 QUICK = Effort(
     rounds=5,
@@ -46,6 +48,7 @@ QUICK = Effort(
     clients=400,
     storm_rounds=1,
     storm_s=3.0,
+    application=application.QUICK,
 )
 
 _COMPETITORS = len(PEERS) + 1  # ours counts twice: with the deadline riding and without
@@ -98,6 +101,14 @@ def _simulation(stack: Stack, effort: Effort, advance: Advance) -> Iterator[Sect
     yield simulation.measure(port, effort.clients, rounds, effort.storm_s, advance)
 
 
+def _application(stack: Stack, effort: Effort, advance: Advance) -> Iterator[Section]:
+    yield from application.measure(stack, effort.application, advance)
+
+
+def _raised(_: Stack, effort: Effort, advance: Advance) -> Iterator[Section]:
+    yield from raised.measure(effort.storm_rounds, effort.storm_s, advance)
+
+
 SECTIONS: Mapping[str, Plan] = {
     "direct": Plan(_direct, lambda effort: effort.rounds * _COMPETITORS),
     "pooled": Plan(_pooled, lambda effort: effort.rounds * _COMPETITORS),
@@ -105,5 +116,7 @@ SECTIONS: Mapping[str, Plan] = {
     "fetch": Plan(_fetch, lambda effort: effort.fetch_rounds * len(PEERS) * len(fetch.SHAPES)),
     "imports": Plan(_imports, lambda effort: effort.import_rounds * len(imports.MODULES)),
     "storm": Plan(_storm, lambda effort: 1 + 4 * effort.storm_rounds),
+    "application": Plan(_application, lambda effort: application.steps(effort.application)),
+    "raised": Plan(_raised, lambda effort: raised.steps(effort.storm_rounds)),
     "simulation": Plan(_simulation, lambda effort: 1 + 4 * effort.storm_rounds),
 }

@@ -23,6 +23,8 @@ CLIENTS = 2_000
 DELAY_S = 0.0005  # each way: about what lies between two availability zones
 ITEMS = 1_000
 ROWS = 10_000
+ACCOUNTS = 1_000
+BALANCE = 1_000_000
 
 _TABLES = (
     "create table item (id integer primary key, name text not null)",
@@ -34,6 +36,12 @@ _TABLES = (
     f" from generate_series(1, {ROWS}) i",
     "create table narrow (id integer primary key, name text)",
     f"insert into narrow select i, 'customer ' || i from generate_series(1, {ROWS}) i",
+    "create table account (id integer primary key, owner text not null, balance bigint not null)",
+    f"insert into account select i, 'owner ' || i, {BALANCE} from generate_series(1, {ACCOUNTS}) i",
+    "create table payment (id bigint generated always as identity primary key,"
+    " token text not null, account integer not null references account, amount integer not null)",
+    "grant update on account to public",
+    "grant insert on payment to public",
     "grant select on all tables in schema public to public",
     "vacuum analyze",
 )
@@ -67,8 +75,9 @@ class Target:
 class Stack:
     """PostgreSQL, PgBouncer before it, and before that a relay that adds a delay."""
 
-    def __init__(self) -> None:
-        self.postgres = Postgres({"max_connections": "100", "shared_buffers": "128MB"})
+    def __init__(self, max_connections: int = 100) -> None:
+        limits = {"max_connections": str(max_connections), "shared_buffers": "128MB"}
+        self.postgres = Postgres(limits)
         self._running = ExitStack()
 
     def __enter__(self) -> Self:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from broker import bound, event_loop, lifecycle, statements
+from broker import bound, event_loop, lifecycle, statements, unsent
 from broker.backoff import delay_s
 from broker.credentials import Credentials
 from broker.deadline import SYSTEM_CLOCK, Clock, Deadline
@@ -20,6 +20,7 @@ from broker.errors import (
     BrokerError,
     ConnectionLost,
     NestedTransaction,
+    ResultTooLarge,
     UsageError,
     WriteRefused,
     outcome_unknown,
@@ -36,7 +37,6 @@ from broker.reuse import Policy, Reason
 from broker.settings import Flavour, Settings
 from broker.stats import Recorder, Stats
 from broker.transaction import Means, Transaction, begin_sql, roll_back
-from broker.unsent import send_again
 from broker.wire.session import USUAL, Manner, Reply, Status
 
 if TYPE_CHECKING:
@@ -144,13 +144,14 @@ class Broker:
     def _attempt(
         self,
         lender: Lender,
-        text: bytes,
+        statement: statements.Statement,
         batch: Sequence[Sequence[object]],
         deadline: Deadline,
-        rides: bool,
         manner: Manner,
     ) -> Reply:
         """Run it on one session; ConnectionLost says that it surely did not run."""
+        text = statement.text + self._comment()
+        rides = self._rides and statement.kind is not statements.Kind.ALONE
         session = lender.checkout(deadline)
         try:
             return session.execute(text, batch, deadline, rides=rides, manner=manner)
@@ -159,7 +160,8 @@ class Broker:
             raise
         except Exception as error:
             not_sent = isinstance(error, ConnectionLost) and not error.may_have_run
-            if session.whole or not_sent:  # answered by the server, or not sent
+            harmless = statement.reads and isinstance(error, ResultTooLarge)
+            if session.whole or not_sent or harmless:  # whole: answered by the server
                 raise
             self.recorder.count("outcomes_unknown")
             raise outcome_unknown("a statement", error) from error
@@ -291,21 +293,13 @@ class Broker:
     ) -> Reply:
         """Run a statement and commit it, once for each list of parameters, in one flight."""
         deadline = self._deadline()
-        text = statement.text + self._comment()
-        rides = self._rides and statement.kind is not statements.Kind.ALONE
-        try:
-            return self._attempt(lender, text, batch, deadline, rides, manner)
-        except (ConnectionLost, WriteRefused) as error:
-            whole = statement.kind is statements.Kind.ORDINARY and manner.single
-            if isinstance(error, WriteRefused) and not whole:
-                raise  # a procedure may have committed a part, a stream may have been read
-            return send_again(
-                error,
-                lambda: self._attempt(lender, text, batch, deadline, rides, manner),
-                deadline,
-                self._clock,
-                self._rng,
-            )
+
+        def attempt() -> Reply:
+            return self._attempt(lender, statement, batch, deadline, manner)
+
+        # A procedure may have committed a part before it was refused, a stream may have been read.
+        whole = statement.kind is statements.Kind.ORDINARY and manner.single
+        return unsent.send(attempt, attempt, deadline, self._clock, self._rng, refused_too=whole)
 
     def begin_alone(self, means: Means, begin: bytes, *, read_only: bool) -> Transaction:
         """Return a transaction that no `with` block ends: its caller does."""

@@ -99,5 +99,9 @@ class Deadline:
         at_s = min(self.at_s, self._clock.monotonic() + seconds)
         return Deadline(at_s, self._clock, self.began_s)
 
+    def anew(self, seconds: float) -> Deadline:
+        """Return the deadline that is `seconds` from now on the same clock, sooner or later."""
+        return Deadline.after(seconds, self._clock)
+
     def __repr__(self) -> str:
         return f"<Deadline in {self.remaining_s():.3f} s>"

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping
+from typing import Any
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
@@ -44,7 +45,11 @@ class Metrics:
     """Emits the tally of each invocation. Never raises: a metric must not fail a request."""
 
     def __init__(self, settings: Settings, environ: Mapping[str, str] = os.environ) -> None:
-        self._namespace = settings.metrics_namespace
+        # One for all lines: making one takes longer than all that a line needs of it.
+        self._emf = EphemeralMetrics(
+            namespace=settings.metrics_namespace,
+            service="",  # POWERTOOLS_SERVICE_NAME would add a dimension that no alarm asks for
+        )
         self._dimensions = {
             "function": environ.get("AWS_LAMBDA_FUNCTION_NAME", settings.application_name),
             "flavour": settings.flavour.value,
@@ -58,30 +63,23 @@ class Metrics:
             log.exception("the invocation's metrics were not emitted")
 
     def _emit(self, tally: Tally) -> None:
-        if tally.counts or tally.connect_ms or tally.checkout_wait_ms:
-            metrics = self._new({})
-            for what, count in tally.counts.items():
-                metrics.add_metric(COUNTS[what], MetricUnit.Count, count)
-            for name, timings in (
-                (CONNECT_TIME, tally.connect_ms),
-                (CHECKOUT_WAIT, tally.checkout_wait_ms),
-            ):
-                for value in timings:
-                    metrics.add_metric(name, MetricUnit.Milliseconds, value)
-            _print(metrics)
+        metrics = {COUNTS[what]: _count(count) for what, count in tally.counts.items()}
+        for name, timings in (
+            (CONNECT_TIME, tally.connect_ms),
+            (CHECKOUT_WAIT, tally.checkout_wait_ms),
+        ):
+            if timings:
+                metrics[name] = {"Unit": MetricUnit.Milliseconds.value, "Value": timings}
+        if metrics:
+            self._print(metrics, self._dimensions)
         for reason, count in tally.replaced.items():
-            metrics = self._new({"reason": reason.value})
-            metrics.add_metric(REPLACED, MetricUnit.Count, count)
-            _print(metrics)
+            self._print({REPLACED: _count(count)}, {**self._dimensions, "reason": reason.value})
 
-    def _new(self, extra: dict[str, str]) -> EphemeralMetrics:
-        return EphemeralMetrics(
-            namespace=self._namespace,
-            dimension_set={**self._dimensions, **extra},
-            service="",  # POWERTOOLS_SERVICE_NAME would add a dimension that no alarm asks for
-        )
+    def _print(self, metrics: dict[str, Any], dimensions: dict[str, str]) -> None:
+        """Write one EMF line to standard output, where Lambda's log agent takes it from."""
+        line = self._emf.serialize_metric_set(metrics, dimensions)
+        print(json.dumps(line), flush=True)  # noqa: T201
 
 
-def _print(metrics: EphemeralMetrics) -> None:
-    """Write one EMF line to standard output, where Lambda's log agent takes it from."""
-    print(json.dumps(metrics.serialize_metric_set()), flush=True)  # noqa: T201
+def _count(count: int) -> dict[str, Any]:
+    return {"Unit": MetricUnit.Count.value, "Value": [float(count)]}

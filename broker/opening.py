@@ -76,7 +76,7 @@ class Opener:
                 if not error.retryable:
                     raise
                 if wait_s >= deadline.remaining_s():
-                    raise self._given_up(told, attempt, started_s) from error
+                    raise self._given_up(told, attempt, started_s) from told
                 self._recorder.count("connect_retries")
                 self._clock.sleep(wait_s)
             else:

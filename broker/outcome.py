@@ -3,8 +3,9 @@
 The transaction's id rides along with its first write. It means something only on the server that
 gave it: on a promoted standby the same id may be another transaction's, and after a crash the ids
 that were not in the log yet are given again. So the server's address rides along too, and the time
-since when it counts its statistics, which every recovery from a crash begins anew; a server of
-which either has changed is never asked.
+since when it counts its statistics, which every recovery from a crash begins anew (PostgreSQL
+manual, 27.2); a server of which either has changed is never asked. Nor is an Aurora that has
+started since: what its recovery does to the statistics is not documented.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from broker.errors import (
     ConnectError,
     ConnectionLost,
     DeadlineExceeded,
+    OutcomeUnknown,
     ProtocolError,
     StatementError,
+    outcome_unknown,
 )
 from broker.wire import Session
 
@@ -29,11 +32,13 @@ PLACE = (
     b"concat(inet_server_addr(),':',inet_server_port(),'/',"
     b"extract(epoch from pg_stat_get_bgwriter_stat_reset_time()))"
 )
-TRACK = b"select concat(pg_current_xact_id_if_assigned(),'@'," + PLACE + b")"
+START = b"concat(extract(epoch from pg_postmaster_start_time()))"
+TRACK = b"select concat(pg_current_xact_id_if_assigned(),'@'," + PLACE + b",'/'," + START + b")"
 """Rides after a write; one cell, with nothing before the @ where no id was assigned."""
 ASK = (
     b"select case when " + PLACE + b"=$1 and not pg_is_in_recovery() "
-    b"then coalesce(pg_xact_status($2::xid8),'forgotten') else 'elsewhere' end"
+    b"and (" + START + b"=$2 or to_regprocedure('aurora_version()') is null) "
+    b"then coalesce(pg_xact_status($3::xid8),'forgotten') else 'elsewhere' end"
 )
 
 
@@ -48,16 +53,20 @@ class Lender(Protocol):
 
 
 class TransactionId(NamedTuple):
-    """A transaction's id, and the address of the server that gave it."""
+    """A transaction's id, and which server gave it."""
 
     xid: str
     server: str
+    """Its address, and since when it counts its statistics."""
+    started: str
+    """When it was started, in seconds of the epoch."""
 
     @classmethod
     def read(cls, cell: bytes) -> TransactionId | None:
         """Return what TRACK's answer says; None where no id was assigned yet."""
-        xid, _, server = cell.decode().partition("@")
-        return cls(xid, server) if xid else None
+        xid, _, place = cell.decode().partition("@")
+        server, _, started = place.rpartition("/")
+        return cls(xid, server, started) if xid else None
 
     def __str__(self) -> str:
         return f"{self.xid} of {self.server}"
@@ -73,7 +82,9 @@ class Outcome(Enum):
     FORGOTTEN = "forgotten"
     """It is too old for the server to know."""
     ELSEWHERE = "elsewhere"
-    """Another server answers now, or the same one as a standby or after a crash."""
+    """Another server answers now, or the same one as a standby or after a crash; or an Aurora that
+    was started since.
+    """
     UNREACHABLE = "unreachable"
 
 
@@ -93,11 +104,23 @@ def look_up(
     raise AssertionError("unreachable")
 
 
+def unknown_after(outcome: Outcome, hidden: OutcomeUnknown, deadline: Deadline) -> OutcomeUnknown:
+    """Return the error to raise where the server could not tell: `hidden`, or one that says that
+    the time was over before it could.
+    """
+    if outcome in _FINAL or isinstance(hidden, DeadlineExceeded):
+        return hidden
+    late = DeadlineExceeded.at("lookup", deadline.budget_s(), deadline.took_s(), hidden.sqlstate)
+    unknown = outcome_unknown("COMMIT", late)
+    unknown.__cause__ = hidden
+    return unknown
+
+
 def _ask(lender: Lender, wanted: TransactionId, deadline: Deadline) -> Outcome:
     try:
         session = lender.checkout(deadline)
         try:
-            batch = [[wanted.server, wanted.xid]]
+            batch = [[wanted.server, wanted.started, wanted.xid]]
             reply = session.execute(ASK, batch, deadline, rides=False)
         finally:
             lender.give_back(session)

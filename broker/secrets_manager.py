@@ -16,9 +16,9 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import quote, urlsplit
 
+from broker.aws_json import Refused, body_of, endpoint
 from broker.deadline import Deadline
 from broker.errors import ConfigurationError, SecretUnavailable
 from broker.sigv4 import NoKeys, Scope, keys_from, region_from, signed_post
@@ -95,14 +95,9 @@ class SecretsManager:
             why = str(error) or type(error).__name__
             raise SecretUnavailable(f"{self._arn}: {self._endpoint()}: {why}") from error
         try:
-            answer = json.loads(text)
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict):
-            answer = {}
-        if status != http.client.OK:
-            raise self._refusal(status, answer)
-        found: str | None = answer.get("SecretString")
+            found: str | None = body_of(status, text).get("SecretString")
+        except Refused as refused:
+            raise self._refusal(refused) from refused
         return found
 
     def _post(self, body: bytes, within_s: float) -> tuple[int, bytes]:
@@ -131,19 +126,12 @@ class SecretsManager:
         return region_from(self._environ, "BROKER_SECRET_ARN")
 
     def _endpoint(self) -> str:
-        for name in ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL"):
-            if given := self._environ.get(name):
-                return given
-        region = self._region()
-        suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-        return f"https://secretsmanager.{region}.{suffix}"
+        return endpoint("secretsmanager", self._region(), self._environ)
 
-    def _refusal(self, status: int, answer: Mapping[str, Any]) -> Exception:
-        code = str(answer.get("__type", "")).rpartition("#")[2] or f"HTTP {status}"
-        message = answer.get("message") or answer.get("Message") or ""
-        if status >= http.client.INTERNAL_SERVER_ERROR or "Throttl" in code:
-            return SecretUnavailable(f"{self._arn}: {code}: {message}")
+    def _refusal(self, refused: Refused) -> Exception:
+        if refused.status >= http.client.INTERNAL_SERVER_ERROR or "Throttl" in refused.code:
+            return SecretUnavailable(f"{self._arn}: {refused}")
         return ConfigurationError(
-            f"BROKER_SECRET_ARN={self._arn}: {code}: {message} (the role needs "
+            f"BROKER_SECRET_ARN={self._arn}: {refused} (the role needs "
             "secretsmanager:GetSecretValue on it, and kms:Decrypt on a key of its own)"
         )

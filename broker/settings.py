@@ -16,6 +16,7 @@ from broker.errors import ConfigurationError
 
 PREFIX = "BROKER_"
 DEFAULT_PORT = 5432  # PostgreSQL's
+RESULT_SHARE = 1 / 16  # of a function's memory: rows take up to 10 times the bytes of the wire
 IAM = "iam"  # a token of RDS's in place of a password; an Enum takes 0.1 ms of import
 PEM_BEGINS = "-----BEGIN CERTIFICATE-----"
 
@@ -80,6 +81,8 @@ class Settings:
     timeout_s: float = 30.0
     connect_timeout_s: float = 5.0
     margin_s: float = 0.5
+    max_result_mb: float = 128.0
+    """Of what one statement's answer may take on the wire; a MB is 2**20 bytes."""
     fresh_s: float = 0.1
     probe_s: float = 60.0
     idle_timeout_s: float = 240.0
@@ -159,6 +162,9 @@ class Settings:
                 values[attribute] = _read(attribute, text)
         if "application_name" not in values and "AWS_LAMBDA_FUNCTION_NAME" in environ:
             values["application_name"] = _lambda_name(environ)
+        memory_mb = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
+        if "max_result_mb" not in values and memory_mb.isdigit():
+            values["max_result_mb"] = max(int(memory_mb) * RESULT_SHARE, 1.0)
         _refuse_missing(values)
         if "host" not in values:
             _refuse_lone_port(given="port" in values)
@@ -182,6 +188,7 @@ _EXAMPLES = {
     "timeout_s": "30",
     "connect_timeout_s": "5",
     "margin_s": "0.5",
+    "max_result_mb": "128",
     "fresh_s": "0.1",
     "probe_s": "60",
     "idle_timeout_s": "240",
@@ -210,6 +217,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "timeout_s": _A_TIME,
     "connect_timeout_s": _A_TIME,
     "margin_s": _A_TIME_OR_NONE,
+    "max_result_mb": (lambda mb: 1 <= mb <= 10_240, "must be 1 to 10240, which is Lambda's limit"),
     "fresh_s": _A_TIME_OR_NONE,
     "probe_s": _A_TIME_OR_NONE,
     "idle_timeout_s": _A_TIME,
@@ -222,6 +230,7 @@ _SWITCH = {"1": True, "0": False}
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "port": int,
     "max_sessions": int,
+    "max_result_mb": float,
     "cap": int,
     "cap_when_unreachable": WhenUnreachable,
     "flavour": Flavour,
@@ -249,9 +258,8 @@ def _read(attribute: str, text: str) -> object:
         wanted = (
             " or ".join(repr(member.value) for member in parse)
             if isinstance(parse, type) and issubclass(parse, Enum)
-            else {"int": "a whole number", "float": "a number of seconds"}.get(
-                parse.__name__, "'1' or '0'"
-            )
+            else {"int": "a whole number", "float": "a number"}.get(parse.__name__, "'1' or '0'")
+            + (" of seconds" if attribute.endswith("_s") else "")
         )
         raise ConfigurationError(
             f"{variable(attribute)}={text!r}: expected {wanted}, for example {example(attribute)}"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from broker.reuse import Reason
 
-TIMINGS_KEPT = 99  # of an invocation; at EMF's limit of 100 Powertools prints by itself
+TIMINGS_KEPT = 99  # of an invocation; EMF takes 100 at the most
 
 
 class Stats(NamedTuple):

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from broker import statements
+from broker import statements, unsent
 from broker.deadline import Clock, Deadline
 from broker.demotion import examine
 from broker.errors import (
@@ -30,9 +30,8 @@ from broker.errors import (
     outcome_unknown,
 )
 from broker.guard import Guard
-from broker.outcome import TRACK, Lender, Outcome, TransactionId, look_up
+from broker.outcome import TRACK, Lender, Outcome, TransactionId, look_up, unknown_after
 from broker.result import Result
-from broker.unsent import send_again
 from broker.wire import Session
 from broker.wire.session import USUAL, Manner, Reply, Status
 
@@ -178,12 +177,9 @@ class Transaction:
             self._let_go()
             return attempt()
 
-        try:
-            return attempt()
-        except (ConnectionLost, WriteRefused) as error:
-            if isinstance(error, WriteRefused) and not again:
-                raise
-            return send_again(error, attempt_elsewhere, deadline, means.clock, means.rng)
+        return unsent.send(
+            attempt, attempt_elsewhere, deadline, means.clock, means.rng, refused_too=again
+        )
 
     def _begun(self) -> Session:
         """Return the transaction's session, checked out now if it has none yet."""
@@ -255,10 +251,11 @@ class Transaction:
         if outcome is Outcome.ABORTED:
             self._raise_nothing_kept(hidden)
         self._means.count("outcomes_unknown")
+        unknown = unknown_after(outcome, hidden, self._deadline)
         if self._id is not None:
-            hidden.transaction_id = self._id.xid
-            hidden.add_note(f"pg_xact_status of transaction {self._id}: {outcome.value}")
-        raise hidden
+            unknown.transaction_id = self._id.xid
+            unknown.add_note(f"pg_xact_status of transaction {self._id}: {outcome.value}")
+        raise unknown
 
     @staticmethod
     def _raise_nothing_kept(hidden: OutcomeUnknown) -> NoReturn:

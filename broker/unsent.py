@@ -15,17 +15,35 @@ from broker.errors import ConnectionLost, WriteRefused
 T = TypeVar("T")
 
 
-def send_again(
+def send(
+    attempt: Callable[[], T],
+    elsewhere: Callable[[], T],
+    deadline: Deadline,
+    clock: Clock,
+    rng: random.Random,
+    *,
+    refused_too: bool,
+) -> T:
+    """Return what `attempt` returns, or `elsewhere` if that surely did not run.
+
+    With `refused_too`, also what a server refused as read-only. Raises what may have run, what is
+    refused for too long, or the last error at the deadline.
+    """
+    try:
+        return attempt()
+    except (ConnectionLost, WriteRefused) as error:
+        if isinstance(error, WriteRefused) and not refused_too:
+            raise
+        return _again(error, elsewhere, deadline, clock, rng)
+
+
+def _again(
     error: ConnectionLost | WriteRefused,
     attempt: Callable[[], T],
     deadline: Deadline,
     clock: Clock,
     rng: random.Random,
 ) -> T:
-    """Return what `attempt` returns, made until it is sent to a server that takes it.
-
-    Raises what may have run, what is refused for too long, or the last error at the deadline.
-    """
     started_s, seen = clock.monotonic(), False
     for count in itertools.count():
         wait_s = delay_s(count, rng)

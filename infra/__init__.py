@@ -4,12 +4,16 @@ from .connection_broker import ConnectionBroker
 from .database import Database, import_database
 from .database_settings import ExistingDatabase
 from .options import Auth, Options
+from .watch_settings import Alarming, Reaping, WatchSettings
 
 __all__ = [
+    "Alarming",
     "Auth",
     "ConnectionBroker",
     "Database",
     "ExistingDatabase",
     "Options",
+    "Reaping",
+    "WatchSettings",
     "import_database",
 ]

@@ -19,12 +19,21 @@ Grant = Callable[[iam.IGrantable, str], object]
 
 
 @dataclass(frozen=True)
+class Tasks:
+    """The pooler's tasks: how many are healthy, and the service's names."""
+
+    healthy: cloudwatch.Metric
+    cluster: str
+    service: str
+
+
+@dataclass(frozen=True)
 class Access:
     """Where to, whom to trust, who lets in, and what a function must be allowed.
 
     `users` and `secrets` have, by the server's user, the name and the secret that clients log in
     with; `grant` allows a function what it needs for one user. What stands in between is watched
-    by its `healthy_tasks` (PgBouncer) or its `proxy_name` (RDS Proxy).
+    by its `tasks` (PgBouncer) or its `proxy_name` (RDS Proxy).
     """
 
     host: str
@@ -36,7 +45,7 @@ class Access:
     users: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, secretsmanager.ISecret] = field(default_factory=dict)
     extra: Mapping[str, str] = field(default_factory=dict)
-    healthy_tasks: cloudwatch.Metric | None = None
+    tasks: Tasks | None = None
     proxy_name: str | None = None
 
     def environment(

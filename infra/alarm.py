@@ -24,9 +24,20 @@ class Level(Enum):
     """Nobody: it is on the dashboard."""
 
 
+class Outage(Enum):
+    """What an outage is made of: one of each at once pages, whatever else they tell."""
+
+    SERVER = "the server is not to be reached"
+    FUNCTION = "a function fails"
+
+
 @dataclass(frozen=True)
 class Alarm:
-    """One alarm; `points` of the last `periods` minutes must be beyond the threshold."""
+    """One alarm; `points` of the last `periods` minutes must be beyond the threshold.
+
+    `first` is a command as a shell takes it, and nothing else. `silence` is told of as well: that
+    the metric was there, and is no more.
+    """
 
     name: str
     metric: cloudwatch.IMetric
@@ -38,6 +49,8 @@ class Alarm:
     missing: Missing = Missing.NOT_BREACHING
     points: int = POINTS
     periods: int = PERIODS
+    outage: Outage | None = None
+    silence: bool = False
 
     def make(self, scope: Construct) -> cloudwatch.Alarm:
         """Make it in CloudWatch, without any action yet."""
@@ -52,3 +65,8 @@ class Alarm:
             treat_missing_data=self.missing,
             alarm_description=f"{self.means} First: {self.first}",
         )
+
+
+def tail(log_group: str) -> str:
+    """Return the command that shows what a log group was told in the last quarter of an hour."""
+    return f"aws logs tail {log_group} --since 15m"

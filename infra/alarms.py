@@ -9,12 +9,13 @@ from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from .alarm import Alarm, Level
+from .alarm import Alarm, Level, Outage
 from .watch_settings import Alarming
 
 SATURATION = (
     "The broker's database, or what stands in front of it, is saturated: requests wait or are "
-    "refused, and have been for minutes. Which of its alarms rings says where. "
+    "refused, or the database is not to be reached and functions fail, and have for minutes. "
+    "Which of its alarms rings says where. "
     'First: broker doctor "$DSN"'
 )
 
@@ -28,6 +29,7 @@ class Alarms(Construct):
         super().__init__(scope, id)
         self.made: list[cloudwatch.Alarm] = []
         self._pages: list[cloudwatch.IAlarm] = []
+        self._outage: dict[Outage, list[cloudwatch.IAlarm]] = {part: [] for part in Outage}
         page, notice = self._topics(settings)
         self._notice = notice
         self._waiting = page
@@ -52,11 +54,19 @@ class Alarms(Construct):
             self.made.append(made)
             if alarm.level is Level.PAGE:
                 self._pages.append(made)
+            if alarm.outage is not None:
+                self._outage[alarm.outage].append(made)
             if alarm.level is Level.NOTICE and self._notice is not None:
                 made.add_alarm_action(self._notice)
                 made.add_ok_action(self._notice)
-        if self._pages:
-            self._compose(cloudwatch.AlarmRule.any_of(*self._pages))
+                if alarm.silence:
+                    made.add_insufficient_data_action(self._notice)
+        rules: list[cloudwatch.IAlarmRule] = [*self._pages]
+        if all(self._outage.values()):
+            each = [cloudwatch.AlarmRule.any_of(*parts) for parts in self._outage.values()]
+            rules.append(cloudwatch.AlarmRule.all_of(*each))
+        if rules:
+            self._compose(cloudwatch.AlarmRule.any_of(*rules))
 
     def _compose(self, rule: cloudwatch.IAlarmRule) -> None:
         """Let the composite be of this rule; it is made with the first part."""

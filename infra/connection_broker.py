@@ -17,9 +17,9 @@ from .network import Network
 from .options import BUNDLED, Auth, Options
 from .provisioner import Provisioner
 from .rds_ca import rds_ca
-from .roles import MONITOR, REAPER
+from .roles import Watchers
 from .secrets import logins
-from .signals import name_in_metrics
+from .signals import name_in_metrics, path_of
 from .watch import Eyes, Watch
 
 
@@ -49,12 +49,14 @@ class ConnectionBroker(Construct):
         network = Network(vpc, vpc_subnets or _private(vpc))
         found, ca = Database.of(database), rds_ca(options.rds_ca)
         users = [pair.user for pair in deployment.middle.pairs]
+        watch = options.watch
+        names = Watchers.of(path_of(self), monitor=watch.monitor_role, reaper=watch.reaper_role)
         secrets, watchers = {}, {}
         if options.auth is Auth.SECRET:
             secrets = logins(self, "Server", users, "On the server")
-            watchers = logins(self, "Watcher", [MONITOR, REAPER], "On the server")
+            watchers = logins(self, "Watcher", [names.monitor, names.reaper], "On the server")
         provisioner = Provisioner(self, "Provisioner", network=network, database=found, ca=ca)
-        roles = provisioner.make_roles(self.plan, {**secrets, **watchers})
+        roles = provisioner.make_roles(self.plan, names, {**secrets, **watchers})
         parts = Parts(network, found, self.plan, options, secrets, provisioner, roles, ca)
         access = make_access(self, parts)
         self.host, self.port = access.host, access.port
@@ -66,11 +68,11 @@ class ConnectionBroker(Construct):
         self.watch = Watch(
             self,
             "Watch",
-            settings=options.watch,
+            settings=watch,
             name=name_in_metrics(self),
             plan=self.plan,
             access=access,
-            eyes=Eyes(network, found, ca, grant, watchers, roles),
+            eyes=Eyes(network, found, ca, grant, names, watchers, roles),
         )
 
     def connect(

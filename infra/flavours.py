@@ -15,7 +15,7 @@ from broker.errors import UsageError
 from broker.plan import Plan
 from broker.plan.deployment import Flavour
 
-from .access import PORT, Access, Grant, read_secret
+from .access import PORT, Access, Grant, Tasks, read_secret
 from .cap_table import CapTable, cap_environment
 from .certificate import make_certificate
 from .database import Database
@@ -92,7 +92,9 @@ def _pooled(scope: Construct, parts: Parts) -> Access:
         tls_ca=certificate.ca,
         users={pair.user: middle.client(pair) for pair in middle.pairs},
         secrets=clients,
-        healthy_tasks=pooler.balancer.healthy_tasks,
+        tasks=Tasks(
+            pooler.balancer.healthy_tasks, service.cluster.cluster_name, service.service_name
+        ),
     )
 
 

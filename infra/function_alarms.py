@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from broker.plan.deployment import Flavour
 
-from .alarm import Alarm, Level
+from .alarm import Alarm, Level, Outage
 from .signals import of_function, of_lambda
 
 
@@ -25,9 +25,19 @@ def function_alarms(name: str, function: str, flavour: Flavour) -> list[Alarm]:
             of_lambda(function, "Throttles", "Sum"),
             0,
             f"{name} is called more often at once than the plan's concurrency allows: that is what "
-            "keeps the database from it.",
-            "broker plan (is there room for more concurrency?)",
+            "keeps the database from it. The plan says whether there is room for more.",
+            "broker plan broker.toml",
             Level.INFORMATION,
+        ),
+        Alarm(
+            f"{name}Fails",
+            of_lambda(function, "Errors", "Sum"),
+            0,
+            f"Invocations of {name} fail, for whatever reason: only while the database is not to "
+            "be reached (Unreachable) is that its outage, and pages.",
+            _tail_of(function),
+            Level.INFORMATION,
+            outage=Outage.FUNCTION,
         ),
     ]
     if flavour is Flavour.DIRECT:
@@ -43,3 +53,12 @@ def function_alarms(name: str, function: str, flavour: Flavour) -> list[Alarm]:
             )
         )
     return found
+
+
+def _tail_of(function: str) -> str:
+    """Return the command that shows a function's log, whichever group it has."""
+    group = (
+        f"aws lambda get-function-configuration --function-name {function} "
+        "--query LoggingConfig.LogGroup --output text"
+    )
+    return f'aws logs tail "$({group})" --since 15m'

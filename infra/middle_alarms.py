@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from aws_cdk import aws_cloudwatch as cloudwatch
-
 from broker.observe.thresholds import Thresholds
 from broker.plan import Plan
 from broker.plan.sessions import ALARM_SHARE
 
-from .alarm import Alarm, Compare, Level, Missing
+from .access import Tasks
+from .alarm import Alarm, Compare, Level, Missing, tail
 from .signals import of_pooler, of_proxy, share_of_proxy
 
 TWO_TASKS = 2  # the issue's number; a plan of one task has one to lose
 PINNED_PERCENT = 20  # of the pool: so many sessions serve one client each
 DOCTOR = 'broker doctor "$DSN" --pgbouncer "$ADMIN_DSN"'
-TASKS = "aws ecs describe-services (events say why a task ended)"
 
 
-def pooler_alarms(pooler: str, plan: Plan, healthy: cloudwatch.Metric) -> list[Alarm]:
+def pooler_alarms(pooler: str, plan: Plan, tasks: Tasks) -> list[Alarm]:
     """Return the alarms on PgBouncer's tasks, whose exporters name them `pooler`."""
     wait_s = Thresholds().pooler_wait_s
     least = min(TWO_TASKS, plan.deployment.middle.tasks)
@@ -34,11 +32,12 @@ def pooler_alarms(pooler: str, plan: Plan, healthy: cloudwatch.Metric) -> list[A
         ),
         Alarm(
             "PoolerTasks",
-            healthy,
+            tasks.healthy,
             least,
             f"Fewer than {least} of the plan's {plan.deployment.middle.tasks} PgBouncer tasks are "
-            "healthy: the rest have the whole load, or nobody connects.",
-            TASKS,
+            "healthy: the rest have the whole load, or nobody connects. The service's events say "
+            "why a task ended.",
+            f"aws ecs describe-services --cluster {tasks.cluster} --services {tasks.service}",
             Level.NOTICE,
             compare=Compare.LESS_THAN_THRESHOLD,
             # A load balancer without targets, or without traffic, may report nothing at all.
@@ -84,8 +83,9 @@ def proxy_alarms(proxy: str, plan: Plan) -> list[Alarm]:
             share_of_proxy(proxy, "DatabaseConnectionsCurrentlySessionPinned"),
             PINNED_PERCENT,
             f"More than {PINNED_PERCENT} % of RDS Proxy's sessions are pinned to one client each: "
-            "statements leave something behind (docs/reference.md has what pins).",
-            "aws logs tail on the proxy's log group, which names what pinned",
+            "statements leave something behind (docs/reference.md has what pins). The proxy's log "
+            "names what pinned.",
+            tail(f"/aws/rds/proxy/{proxy}"),
             Level.NOTICE,
         ),
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from constructs import Construct
 
-from .roles import MONITOR
 from .watcher import Watched, Watcher
 
 EVERY_MIN = 1  # what the alarms' periods count on
@@ -19,7 +18,7 @@ class Monitor(Watcher):
             id,
             noun="monitor",
             description="Looks how full the database is, and why",
-            role=MONITOR,
+            role=watched.names.monitor,
             watched=watched,
             every_min=EVERY_MIN,
         )

@@ -24,7 +24,7 @@ from .function import function_role, log_group
 from .layer import DRIVER, LOCAL
 from .network import Network
 from .package import Package, Platform
-from .roles import databases, roles
+from .roles import Watchers, databases, roles
 
 HANDLER = "lambdas.provisioner.handler.handler"
 COMPILED = ("cryptography", "cffi")
@@ -109,7 +109,9 @@ class Provisioner(Construct):
             for number, group in enumerate(groups, 1)
         ]
 
-    def make_roles(self, plan: Plan, secrets: dict[str, secretsmanager.ISecret]) -> CustomResource:
+    def make_roles(
+        self, plan: Plan, watchers: Watchers, secrets: dict[str, secretsmanager.ISecret]
+    ) -> CustomResource:
         """Make the plan's roles, and again whenever one of its numbers changes.
 
         A new value of a user's secret becomes the role's password at once.
@@ -123,7 +125,7 @@ class Provisioner(Construct):
             "AdminSecretArn": self._database.admin_secret.secret_arn,
             "TlsCa": "rds",
             "Databases": databases(plan),
-            "Roles": json.dumps(roles(plan, arns)),
+            "Roles": json.dumps(roles(plan, watchers, arns)),
         }
         made = self._resource("Roles", "Custom::BrokerRoles", properties)
         made.node.add_dependency(*self._database.ready, self.group, *self._rules)

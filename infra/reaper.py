@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from constructs import Construct
 
-from .roles import REAPER
 from .watch_settings import Reaping
 from .watcher import Watched, Watcher
 
@@ -21,7 +20,7 @@ class Reaper(Watcher):
             description="Ends sessions that idle in transaction"
             if policy.end
             else "Says which sessions idle in transaction for too long: a dry run",
-            role=REAPER,
+            role=watched.names.reaper,
             watched=watched,
             every_min=policy.every_min,
             more={

@@ -32,7 +32,7 @@ class Login(secretsmanager.Secret):
             self,
             "AwsSolutions-SMG4",
             "Rotated by a new value: the provisioner gives it to the role, and the roller "
-            "to the tasks (docs/deploy.md). A schedule would be the user's to choose.",
+            "to the tasks (docs/rotate.md). A schedule would be the user's to choose.",
         )
 
 

@@ -24,7 +24,7 @@ from .database_settings import (
     read_database,
 )
 from .options import BUNDLED, Auth, Options
-from .roles import roles
+from .roles import Watchers, roles
 from .sizing import sizing
 from .vpc_settings import VPC, ExistingVpc, NewVpc, read_vpc
 from .watch_settings import WATCH, read_watch
@@ -74,8 +74,8 @@ def read_settings(context: Mapping[str, Any], root: Path) -> Settings:
         str(path), "deploy", tomllib.loads(path.read_text("utf-8")).get("deploy", {}), DEPLOY
     )
     plan = make_plan(deployment)
-    _check(plan)
     options = _options(section, deployment, context)
+    _check(plan, options)
     vpc = read_vpc(section.table("vpc", VPC), deployment.middle.flavour)
     database = read_database(section.table("database", [*NEW, *EXISTING]), deployment, options)
     if isinstance(database, ExistingDatabase) and isinstance(vpc, NewVpc):
@@ -90,9 +90,10 @@ def read_settings(context: Mapping[str, Any], root: Path) -> Settings:
     )
 
 
-def _check(plan: Plan) -> None:
+def _check(plan: Plan, options: Options) -> None:
     """Refuse what the plan allows and what it is deployed to has not."""
-    roles(plan, {})
+    watch = options.watch
+    roles(plan, Watchers.of("", monitor=watch.monitor_role, reaper=watch.reaper_role), {})
     if plan.deployment.middle.flavour is Flavour.PGBOUNCER:
         sizing(plan)
 

@@ -20,6 +20,14 @@ def name_in_metrics(broker: Construct) -> str:
     return f"{Stack.of(broker).stack_name}/{broker.node.id}"
 
 
+def path_of(broker: Construct) -> str:
+    """Return the name of its outermost stack, and its path in that: nobody else's in the region."""
+    stack = Stack.of(broker)
+    while stack.nested_stack_parent is not None:
+        stack = stack.nested_stack_parent
+    return f"{stack.stack_name}/{broker.node.path.removeprefix(stack.node.path + '/')}"
+
+
 def of_server(server: str, name: str, statistic: str) -> cloudwatch.Metric:
     """Return one of the monitor's or the reaper's metrics."""
     return _metric(NAMESPACE, name, statistic, {"server": server})

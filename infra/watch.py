@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aws_cdk import CfnOutput, CustomResource
+from aws_cdk import CustomResource
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_lambda as lambda_
@@ -25,7 +25,8 @@ from .monitor import Monitor
 from .network import Network
 from .queries import Queries
 from .reaper import Reaper
-from .server_alarms import server_alarms
+from .roles import Watchers
+from .server_alarms import monitor_alarms, server_alarms
 from .watch_settings import WatchSettings
 from .watcher import Watched
 
@@ -38,6 +39,7 @@ class Eyes:
     database: Database
     ca: str
     grant: Grant
+    names: Watchers
     secrets: Mapping[str, secretsmanager.ISecret]
     roles: CustomResource
 
@@ -59,13 +61,13 @@ class Watch(Construct):
         super().__init__(scope, id)
         self._name, self._plan, self._access = name, plan, access
         self._queries = Queries(self, "Queries", folder=name)
-        if settings.monitor or settings.reaper:
-            self._look(settings, eyes)
+        monitor = self._look(settings, eyes) if settings.monitor or settings.reaper else None
         self.alarms: Alarms | None = None
         if settings.alarms is not None:
             found = self._middle_alarms()
-            if settings.monitor:
-                found += server_alarms(name, plan)
+            if monitor is not None:
+                function, logs = monitor.function.function_name, monitor.logs.log_group_name
+                found += server_alarms(name, plan) + monitor_alarms(name, function, logs)
             self.alarms = Alarms(self, "Alarms", settings=settings.alarms, alarms=found)
         self._dashboard: Dashboard | None = None
         if settings.dashboard:
@@ -74,7 +76,8 @@ class Watch(Construct):
             if self.alarms is not None and self.alarms.made:
                 self._dashboard.add_alarms(self.alarms.made)
 
-    def _look(self, settings: WatchSettings, eyes: Eyes) -> None:
+    def _look(self, settings: WatchSettings, eyes: Eyes) -> Monitor | None:
+        """Make what looks, and return the monitor, if it is on."""
         watched = Watched(
             server=self._name,
             network=eyes.network,
@@ -83,16 +86,18 @@ class Watch(Construct):
             plan=self._plan,
             ca=eyes.ca,
             grant=eyes.grant,
+            names=eyes.names,
             secrets={role: secret.secret_arn for role, secret in eyes.secrets.items()},
             roles=eyes.roles,
         )
+        monitor = None
         if settings.monitor:
             monitor = Monitor(self, "Monitor", watched=watched)
             self._queries.of_monitor(monitor.logs)
-            CfnOutput(monitor, "MonitorLogs", value=monitor.logs.log_group_name)
         if settings.reaper:
             reaper = Reaper(self, "Reaper", watched=watched, policy=settings.reaper)
             self._queries.of_reaper(reaper.logs)
+        return monitor
 
     def _group(self, eyes: Eyes) -> ec2.SecurityGroup:
         """Return the watchers' group, which the database lets in."""
@@ -109,15 +114,15 @@ class Watch(Construct):
         return group
 
     def _middle_alarms(self) -> list[Alarm]:
-        if self._access.healthy_tasks is not None:
-            return pooler_alarms(self._name, self._plan, self._access.healthy_tasks)
+        if self._access.tasks is not None:
+            return pooler_alarms(self._name, self._plan, self._access.tasks)
         if self._access.proxy_name is not None:
             return proxy_alarms(self._access.proxy_name, self._plan)
         return []
 
     def _middle_metrics(self) -> list[cloudwatch.IMetric]:
-        if self._access.healthy_tasks is not None:
-            return pooler_metrics(self._name, self._access.healthy_tasks)
+        if self._access.tasks is not None:
+            return pooler_metrics(self._name, self._access.tasks.healthy)
         if self._access.proxy_name is not None:
             return proxy_metrics(self._access.proxy_name)
         return []

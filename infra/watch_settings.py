@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from broker.plan.reading import Section
 
-MONITOR = ("on", "dashboard")
-REAPER = ("on", "end", "idle", "at_most", "every", "applications", "excluded")
+MONITOR = ("on", "dashboard", "role")
+REAPER = ("on", "end", "idle", "at_most", "every", "applications", "excluded", "role")
 ALARMS = ("on", "topic", "notices")
 WATCH = {"monitor": MONITOR, "reaper": REAPER, "alarms": ALARMS}
 
@@ -19,6 +19,7 @@ MOST_AT_ONCE = 100
 EVERY_S = 300
 EVERYBODY = "*"
 TOPIC_ARN = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[\w-]{1,256}(\.fifo)?")
+ROLE = re.compile(r"(?!pg_|rds|(postgres|public|none)$)[a-z_][a-z0-9_]{0,62}")
 NO_BLANK = re.compile(r"\S+")
 
 
@@ -47,23 +48,44 @@ class Alarming:
 
 @dataclass(frozen=True, slots=True)
 class WatchSettings:
-    """What watches; None is switched off."""
+    """What watches; None is switched off.
+
+    The roles are those of their names on the server, whether they are on or not; None is a name
+    of the stack's own, so that brokers on one server share none.
+    """
 
     monitor: bool = True
     dashboard: bool = True
     reaper: Reaping | None = field(default_factory=Reaping)
     alarms: Alarming | None = field(default_factory=Alarming)
+    monitor_role: str | None = None
+    reaper_role: str | None = None
 
 
 def read_watch(deploy: Section) -> WatchSettings:
     """Return what is switched on and how; BadDeployment names what cannot be."""
-    monitor = deploy.table("monitor", MONITOR)
+    monitor, reaper = deploy.table("monitor", MONITOR), deploy.table("reaper", REAPER)
     return WatchSettings(
         monitor=monitor.flag("on", True),
         dashboard=monitor.flag("dashboard", True),
-        reaper=_reaper(deploy.table("reaper", REAPER)),
+        reaper=_reaper(reaper),
         alarms=_alarms(deploy.table("alarms", ALARMS)),
+        monitor_role=_role(monitor, "orders_monitor"),
+        reaper_role=_role(reaper, "orders_reaper"),
     )
+
+
+def _role(section: Section, example: str) -> str | None:
+    if "role" not in section:
+        return None
+    name = section.text("role", example=example)
+    if not ROLE.fullmatch(name):
+        raise section.wrong(
+            "role",
+            "is a role's name: at most 63 of a-z, 0-9 and _, and none of the server's own, for "
+            f'example role = "{example}"',
+        )
+    return name
 
 
 def _reaper(section: Section) -> Reaping | None:

@@ -23,7 +23,7 @@ from .function import function_role, log_group
 from .layer import DRIVER, POWERTOOLS
 from .network import Network
 from .package import Package
-from .roles import watched_database
+from .roles import Watchers, watched_database
 
 RDS_CA = "rds-ca.pem"  # beside the code, where a function starts
 LEFT_OUT = ("cli", "local", "pgbouncer", "simulate")
@@ -47,6 +47,7 @@ class Watched:
     plan: Plan
     ca: str
     grant: Grant
+    names: Watchers
     secrets: Mapping[str, str]
     roles: CustomResource
 

@@ -103,6 +103,20 @@ def need_postgres_tls() -> None:
         pytest.skip(str(error))
 
 
+OLDER = (13, 14, 15, 16, 17)
+"""The major versions that `make test` fetches; the wheel's, 18, is what all other tests run on."""
+
+
+def need_postgres_of(major: int) -> None:
+    """Skip, saying why, where this version is not to be had."""
+    try:
+        binaries.postgres_of(major)
+    except ServerError as error:
+        if os.environ.get("CI"):  # a proof that is left out there is left out for good
+            raise
+        pytest.skip(str(error))
+
+
 @pytest.fixture(scope="session")
 def postgres_tls() -> Iterator[Postgres]:
     """Run one PostgreSQL that takes TLS alone."""

@@ -17,6 +17,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from broker.aws_json import Refused, body_of, endpoint
 from broker.sigv4 import Keys, NoKeys, Scope, keys_from, region_from, signed_post
 
 ANSWER_S = 1.0  # an answer takes some 5 ms; the clocks' check counts on no more than this
@@ -33,14 +34,6 @@ class Answer(NamedTuple):
     before_s: float
     after_s: float
     date_s: float | None
-
-
-class Refused(Exception):
-    """The service answered with an error; `code` is its name, such as ThrottlingException."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{code}: {message}" if message else code)
-        self.code = code
 
 
 class Unanswered(Exception):
@@ -65,11 +58,11 @@ class DynamoDb:
     def __init__(
         self,
         region: str,
-        endpoint: str | None = None,
+        url: str,
         keys: Callable[[], Keys] = keys_from,
     ) -> None:
         self._region = region
-        self._url = urlsplit(endpoint or f"https://dynamodb.{region}.amazonaws.com")
+        self._url = urlsplit(url)
         self._keys = keys
         self._context: ssl.SSLContext | None = None
         self._spare: list[tuple[float, http.client.HTTPConnection]] = []
@@ -81,8 +74,7 @@ class DynamoDb:
         Raises ConfigurationError where none names a region.
         """
         region = region_from(environ, "BROKER_CAP_TABLE")
-        names = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL")
-        return cls(region, next((environ[n] for n in names if environ.get(n)), None))
+        return cls(region, endpoint("dynamodb", region, environ))
 
     def __repr__(self) -> str:
         return f"<DynamoDb {self._url.netloc}>"
@@ -113,7 +105,7 @@ class DynamoDb:
             raise Unanswered(f"{self._url.netloc} answered only after {took_s:.1f} s")
         date = response.headers.get("date")
         date_s = parsedate_to_datetime(date).timestamp() if date else None
-        return Answer(response.status, _parsed(response.status, text), before_s, after_s, date_s)
+        return Answer(response.status, body_of(response.status, text), before_s, after_s, date_s)
 
     def _connection(self, within_s: float) -> http.client.HTTPConnection:
         while self._spare:
@@ -146,14 +138,3 @@ class DynamoDb:
         """Let go of the connections that are kept."""
         while self._spare:
             self._spare.pop()[1].close()
-
-
-def _parsed(status: int, text: bytes) -> dict[str, Any]:
-    try:
-        body: dict[str, Any] = json.loads(text or b"{}")
-    except ValueError:
-        body = {}
-    if status == http.client.OK:
-        return body
-    code = str(body.get("__type", "")).rpartition("#")[2] or f"HTTP {status}"
-    raise Refused(code, str(body.get("message") or body.get("Message") or ""))

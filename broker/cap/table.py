@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from broker.cap.dynamodb import Answer, Refused, Unanswered
+from broker.aws_json import Refused
+from broker.cap.dynamodb import Answer, Unanswered
 from broker.cap.lease import SKEW_SEEN_S, Item, Terms, is_astray
 
 SHARD_SLOTS = 50  # some 4 KB: one read unit of a strongly consistent Query

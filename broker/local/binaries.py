@@ -43,6 +43,20 @@ def postgres_with_tls() -> tuple[Path, Path]:
     return tree, folder.relative_to(tree)
 
 
+def postgres_of(major: int) -> Path:
+    """Return the tree, with bin/ in it, of one of the older versions that tests run on.
+
+    `make setup` does not fetch them, `make test` does: a link beside this Python's binaries, or a
+    file that says why not.
+    """
+    link = Path(sys.prefix) / "postgres" / str(major)
+    if not (link / "bin" / "postgres").exists():
+        why = link.with_suffix(".missing")
+        reason = why.read_text().strip() if why.exists() else "run `make test`"
+        raise ServerError(f"PostgreSQL {major} is not here: {reason}")
+    return link.resolve()
+
+
 def pgbouncer() -> Path:
     """Return PgBouncer: the one beside this Python first (`make setup` puts it there), then PATH's.
 

@@ -12,6 +12,7 @@ from broker.local.certificates import Certificates
 from broker.local.process import ServerProcess
 
 SUPERUSER = "postgres"
+NO_SUCH_OPTION = 13  # its initdb knows no --no-instructions
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,18 @@ class Cluster:
     settings: Mapping[str, str]
 
 
-def prepare(server: ServerProcess, pair: Certificates | None) -> Cluster:
+def prepare(
+    server: ServerProcess, pair: Certificates | None, version: int | None = None
+) -> Cluster:
     """Make the cluster in the server's directory, or find the one that is there.
 
-    With certificates it takes TLS alone, and its binaries are those that can.
+    With certificates it takes TLS alone, and its binaries are those that can; `version` is a
+    major one that is older than the wheel's.
     """
-    folder = _with_tls(server) if pair else _without_tls(server)
+    if version is not None:
+        folder = _older(server, version)
+    else:
+        folder = _with_tls(server) if pair else _without_tls(server)
     data, password_file = server.directory / "data", server.directory / "superuser-password"
     if (data / "PG_VERSION").exists():
         password = password_file.read_text().strip()
@@ -39,7 +46,8 @@ def prepare(server: ServerProcess, pair: Certificates | None) -> Cluster:
         server.run(
             [
                 *(folder / "initdb", "-D", data, "-U", SUPERUSER),
-                *("-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"),
+                *("-E", "UTF8", "--locale=C", "--no-sync"),
+                *(() if version == NO_SUCH_OPTION else ("--no-instructions",)),
                 *("-A", "scram-sha-256", "--pwfile", password_file),
             ]
         )
@@ -56,6 +64,11 @@ def _without_tls(server: ServerProcess) -> Path:
 def _with_tls(server: ServerProcess) -> Path:
     tree, folder = binaries.postgres_with_tls()
     return server.reachable(tree, folder / "postgres") / folder
+
+
+def _older(server: ServerProcess, version: int) -> Path:
+    tree = binaries.postgres_of(version)
+    return server.reachable(tree, Path("bin") / "postgres") / "bin"
 
 
 def _demand_tls(server: ServerProcess, data: Path, pair: Certificates) -> dict[str, str]:

@@ -49,6 +49,7 @@ class Postgres:
     end and used again. Everybody logs in over TCP with SCRAM. With `tls` plaintext is refused, as
     RDS does with rds.force_ssl; the certificate, for 127.0.0.1, localhost and `names`, verifies
     against `ca_file`. The wheel's build has no TLS: that server is the platform's own package.
+    `version` is an older major one, which `make test` fetches; left out, the wheel's.
     """
 
     host = LOOPBACK
@@ -61,11 +62,13 @@ class Postgres:
         port: int | None = None,
         tls: bool = False,
         names: Sequence[str] = (),
+        version: int | None = None,
     ) -> None:
         self._certificates = certificates.issue(self.host, "localhost", *names) if tls else None
         self._settings = {**DEFAULTS, **(settings or {})}
         self._given_directory = directory
         self._given_port = port
+        self._version = version
         self._server: ServerProcess | None = None
         self._cluster: Cluster
         self._port = port or free_port()
@@ -114,7 +117,7 @@ class Postgres:
         """Start the server, making its data directory the first time."""
         if self._server is None:
             self._server = ServerProcess("postgres", self._given_directory)
-            self._cluster = prepare(self._server, self._certificates)
+            self._cluster = prepare(self._server, self._certificates, self._version)
         bound = time.monotonic() + CRASH_BOUND_S
         tries = 1 if self._given_port else PORT_TRIES
         while True:

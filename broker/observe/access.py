@@ -62,6 +62,19 @@ class Access(Enum):
     OTHER = "the server refused for a reason of its own"
 
 
+AWAY = frozenset(
+    {
+        Access.REFUSED,
+        Access.TIMED_OUT,
+        Access.UNREACHABLE,
+        Access.UNRESOLVED,
+        Access.STARTING,
+        Access.HUNG_UP,
+    }
+)
+"""No server is there for anybody; all others are a matter of places, or of who asks."""
+
+
 def server_fields(error: BaseException) -> Mapping[str, str]:
     """Return the server's ErrorResponse behind an error, by field letter; none where it gave none.
 

@@ -15,6 +15,8 @@ from broker.transaction import Transaction
 LOCK_TIMEOUT_MS = 1_000  # the catalogue is locked by whoever rewrites it: then we wait no longer
 BOUND = "select set_config('lock_timeout', :milliseconds, true)"
 
+MADE_HERE = "made by lambda-pg-broker"  # the provisioner's comment on each role that it made
+
 SERVER = """
 select current_setting('server_version'),
        current_setting('server_version_num')::int,
@@ -36,7 +38,10 @@ select current_setting('server_version'),
        pg_backend_pid(),
        extract(epoch from clock_timestamp())::float8,
        (select coalesce(jsonb_agg(jsonb_build_array(r.rolname, r.rolconnlimit, r.rolsuper,
-                                  coalesce(pg_has_role(r.oid, x.oid, 'usage'), false))), '[]')
+                                  coalesce(pg_has_role(r.oid, x.oid, 'usage'), false),
+                                  pg_has_role(r.oid, 'pg_monitor', 'member') and coalesce(
+                                    shobj_description(r.oid, 'pg_authid') = :made_here, false)
+                                  )), '[]')
         from pg_roles r left join pg_roles x on x.rolname = 'pg_use_reserved_connections'
         where r.rolcanlogin and (r.rolconnlimit >= 0 or r.rolsuper
                                  or coalesce(pg_has_role(r.oid, x.oid, 'usage'), false))),
@@ -78,7 +83,7 @@ def look(db: Broker) -> Snapshot:
     met = db.stats().too_many_connections
     with db.transaction(read_only=True) as tx:
         tx.run(BOUND, milliseconds=str(LOCK_TIMEOUT_MS))
-        [facts] = tx.run(SERVER)
+        [facts] = tx.run(SERVER, made_here=MADE_HERE)
         server, at_s, *listed = _server(facts)
         backends = tuple(map(Backend._make, tx.run(ACTIVITY)))
         memory_bytes = _memory(tx) if server.reads_files else None

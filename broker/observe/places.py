@@ -40,9 +40,14 @@ STARTING = "starting"  # pg_stat_activity's state of one that logs in (PostgreSQ
 
 
 def roles(looked: Looked) -> Iterator[Finding]:
-    """Yield a finding for each role whose limit is reached; superusers have none."""
+    """Yield a finding for each role whose limit is reached; superusers have none.
+
+    A monitor's or reaper's, ours or another broker's, is at its limit whenever it is there.
+    """
     for role in looked.now.roles:
-        if 0 < role.limit <= looked.now.by_role[role.name] and not role.is_super:
+        if role.is_super or role.watches:
+            continue
+        if 0 < role.limit <= looked.now.by_role[role.name]:
             yield _limit(Kind.ROLE_LIMIT, "role", role.name, role.limit, looked)
 
 

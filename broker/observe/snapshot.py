@@ -50,6 +50,8 @@ class Role:
     limit: int
     is_super: bool
     may_use_reserved: bool
+    watches: bool = False
+    """Whether it is a broker's own monitor's or reaper's: at its limit it has what it needs."""
 
 
 @dataclass(frozen=True, slots=True)

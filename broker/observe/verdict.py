@@ -56,16 +56,22 @@ class Verdict:
 def judge(now: Snapshot, policy: Policy) -> list[Verdict]:
     """Return a verdict on each session that idles in transaction, the longest idle first.
 
-    Sessions whose state is hidden from us have none: they are left alone.
+    Sessions whose state is hidden from us have none: they are left alone. So are our own, and
+    those of another broker's monitor and reaper, whatever the policy matches.
     """
     supers = frozenset(role.name for role in now.roles if role.is_super)
+    watchers = frozenset(role.name for role in now.roles if role.watches)
     idle = sorted(
         (b for b in now.backends if b.idles_in_transaction), key=lambda b: -(b.state_s or 0.0)
     )
     verdicts = []
     ending = 0
     for backend in idle:
-        reason = _reason(backend, now.server.pid, supers, policy)
+        reason = (
+            Reason.OWN
+            if backend.pid == now.server.pid or backend.user in watchers
+            else _reason(backend, supers, policy)
+        )
         if reason is Reason.END:
             ending += 1
             reason = Reason.OVER_THE_MOST if ending > policy.at_most else reason
@@ -73,10 +79,8 @@ def judge(now: Snapshot, policy: Policy) -> list[Verdict]:
     return verdicts
 
 
-def _reason(backend: Backend, own: int, supers: frozenset[str], policy: Policy) -> Reason:
+def _reason(backend: Backend, supers: frozenset[str], policy: Policy) -> Reason:
     user, application = backend.user or "", backend.application
-    if backend.pid == own:
-        return Reason.OWN
     if not backend.is_client or not user:
         return Reason.NOT_A_CLIENT
     if user in supers:

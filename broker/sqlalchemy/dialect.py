@@ -26,7 +26,13 @@ from sqlalchemy.exc import ArgumentError
 
 from broker import dbapi
 from broker.broker import Broker
-from broker.errors import ConnectionLost, DeadlineExceeded, OutcomeUnknown, ProtocolError
+from broker.errors import (
+    ConnectionLost,
+    DeadlineExceeded,
+    OutcomeUnknown,
+    ProtocolError,
+    ResultTooLarge,
+)
 
 TIMETZ = 1266  # time with time zone
 
@@ -164,7 +170,7 @@ class BrokerDialect(PGDialect_pg8000):
 
     def is_disconnect(self, e: Any, connection: Any, cursor: Any) -> bool:  # noqa: ARG002
         """Tell whether the session, and with it the transaction, is gone."""
-        if isinstance(e, (ConnectionLost, OutcomeUnknown, ProtocolError)):
+        if isinstance(e, (ConnectionLost, OutcomeUnknown, ProtocolError, ResultTooLarge)):
             return True
         return isinstance(e, DeadlineExceeded) and e.sqlstate is None  # given up in the middle
 

@@ -6,11 +6,11 @@ import math
 import selectors
 import socket
 from ssl import SSLWantReadError, SSLWantWriteError
-from time import monotonic
 
 from broker.deadline import Deadline
-from broker.errors import ConnectionLost, DeadlineExceeded
+from broker.errors import ConnectionLost, DeadlineExceeded, ResultTooLarge
 
+BYTES_PER_MB = 1 << 20  # as Lambda counts a function's memory
 RECEIVE_BYTES = 65536
 MAX_RECEIVE_BYTES = 1 << 20  # asked for at once: what a message announces need not be true
 SEND_AT_ONCE_BYTES = 16384  # fits Linux's default send buffer (tcp_wmem), so it never blocks
@@ -21,24 +21,28 @@ _WOULD_BLOCK = (BlockingIOError, InterruptedError, SSLWantReadError, SSLWantWrit
 class Channel:
     """A connected socket, as the receive loop and pg8000 want it.
 
-    Every method raises ConnectionLost when the peer is gone and DeadlineExceeded when `deadline`
-    passes; after either, the channel is of no more use but to be closed.
+    Every method raises ConnectionLost when the peer is gone, DeadlineExceeded when `deadline`
+    passes, and ResultTooLarge when more comes than there is `room` for; after any of them, the
+    channel is of no more use but to be closed.
     """
 
-    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
+    def __init__(
+        self, sock: socket.socket, deadline: Deadline, max_answer_bytes: float = math.inf
+    ) -> None:
         self.socket = sock
+        self.max_answer_bytes = max_answer_bytes
+        self.room = max_answer_bytes
+        """Bytes that may still come. The receive loop sets it for each flight."""
         self.buffer = b""
         self.position = 0
         self.settled = False
         """Whether all that was sent has been answered. The receive loop sets it."""
-        self._until_s = deadline.at_s
         self._deadline = deadline
         self._timed = False  # the socket's time limit is what is left from now
         self._outgoing: list[bytes] = []
 
     def bound(self, deadline: Deadline) -> None:
         """Let no flight from here on outlive `deadline`."""
-        self._until_s = deadline.at_s
         self._deadline = deadline
 
     def _late(self) -> DeadlineExceeded:
@@ -46,7 +50,7 @@ class Channel:
         return DeadlineExceeded.at("statement", deadline.budget_s(), deadline.took_s())
 
     def _set_timeout(self) -> None:
-        remaining_s = self._until_s - monotonic()
+        remaining_s = self._deadline.remaining_s()
         if remaining_s <= 0:
             raise self._late()
         self.socket.settimeout(None if remaining_s == math.inf else remaining_s)
@@ -73,6 +77,12 @@ class Channel:
                 f"the session ended before the statement was sent: {error}", may_have_run=False
             ) from error
 
+    def _make_room(self, size: int) -> None:
+        self.room -= size
+        if self.room < 0:
+            limit_mb = self.max_answer_bytes / BYTES_PER_MB
+            raise ResultTooLarge(f"over {limit_mb:g} MB came. {ResultTooLarge().args[0]}")
+
     def _send_and_receive(self, data: bytes) -> None:
         received = [self.buffer[self.position :]]
         try:
@@ -87,7 +97,7 @@ class Channel:
         with selectors.DefaultSelector() as selector:
             selector.register(self.socket, selectors.EVENT_READ | selectors.EVENT_WRITE)
             while view:
-                remaining_s = self._until_s - monotonic()
+                remaining_s = self._deadline.remaining_s()
                 if remaining_s <= 0:
                     raise self._late()
                 events = selector.select(None if remaining_s == math.inf else remaining_s)
@@ -113,6 +123,7 @@ class Channel:
             raise ConnectionLost(
                 "the server closed the session before the statement was sent", may_have_run=False
             )
+        self._make_room(len(data))
         return data
 
     def fill(self, need: int = 1) -> None:
@@ -137,6 +148,7 @@ class Channel:
             raise ConnectionLost(f"the session ended: {error}") from error
         if not data:
             raise ConnectionLost("the server closed the session")
+        self._make_room(len(data))
         return data
 
     def look(self) -> bool:
@@ -146,6 +158,8 @@ class Channel:
             while data := self.socket.recv(RECEIVE_BYTES):
                 self.buffer = self.buffer[self.position :] + data
                 self.position = 0
+                if len(self.buffer) > MAX_RECEIVE_BYTES:  # nobody says so much unasked
+                    return False
         except _WOULD_BLOCK:
             return True
         except OSError:
@@ -154,7 +168,7 @@ class Channel:
 
     def hang_up(self, last_word: bytes, within_s: float) -> bool:
         """Say the last word, then drop what comes; tell whether the peer hung up in time."""
-        until_s = monotonic() + within_s
+        bounded = self._deadline.anew(within_s)
         try:
             while True:  # what has come already: after an end that was seen, nothing is sent
                 self.socket.settimeout(0)
@@ -167,7 +181,7 @@ class Channel:
         try:
             self.socket.settimeout(max(within_s, 0.001))
             self.socket.sendall(last_word)
-            while (left_s := until_s - monotonic()) > 0:
+            while (left_s := bounded.remaining_s()) > 0:
                 self.socket.settimeout(left_s)
                 if not self.socket.recv(RECEIVE_BYTES):
                     return True

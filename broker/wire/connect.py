@@ -23,7 +23,7 @@ from broker.errors import (
 )
 from broker.settings import PEM_BEGINS, Settings, Tls
 from broker.wire import translate
-from broker.wire.channel import Channel
+from broker.wire.channel import BYTES_PER_MB, Channel
 from broker.wire.session import Session
 
 _CANCEL_REQUEST = b"\0\0\0\x10\x04\xd2\x16\x2e"  # the same: CancelRequest, 16 bytes with the key
@@ -79,7 +79,7 @@ def connect(
         if context is not None:
             sock = _tls(sock, context, settings.host, deadline)
         return Session(
-            Channel(sock, deadline),
+            Channel(sock, deadline, settings.max_result_mb * BYTES_PER_MB),
             clock.now(),
             user=settings.user,
             database=settings.database,

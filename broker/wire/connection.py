@@ -8,6 +8,7 @@ in one write with one Sync, and the answer is read from one buffer.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from struct import Struct
@@ -24,6 +25,7 @@ from broker.errors import (
     ConnectionLost,
     DeadlineExceeded,
     ProtocolError,
+    ResultTooLarge,
     UsageError,
 )
 from broker.wire import decode, encode, translate
@@ -66,7 +68,7 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
 
     def __init__(self, channel: Channel, **options: Any) -> None:
         """Start up on a connected channel; the errors are pg8000's and the channel's own."""
-        self.gave_up = False  # at the deadline, with a statement still under way
+        self.gave_up = False  # with a statement still under way
         self.lost = False  # the peer ended it
         self._started = False  # until then pg8000 raises the server's errors itself
         self._channel = channel
@@ -99,6 +101,8 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
                 self._refuse_if_ended()
             if deadline is not None:
                 self._channel.bound(deadline)
+            kept = context.stream is None  # what goes to a stream fills no memory
+            self._channel.room = self._channel.max_answer_bytes if kept else math.inf
             try:
                 self._channel.send(data)
             except ConnectionLost:
@@ -106,7 +110,7 @@ class SingleFlight(native.Connection):  # type: ignore[misc]  # pg8000 has no ty
                 self._refuse_if_ended(flying=True)
                 raise
             self.handle_messages(context)
-        except DeadlineExceeded:
+        except (DeadlineExceeded, ResultTooLarge):
             self.gave_up = not self._channel.settled
             raise
         except ConnectionLost:

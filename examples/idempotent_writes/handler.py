@@ -31,9 +31,10 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 def setup(event: object, context: object) -> str:
     """Create the tables, with an account to try it on."""
-    db.run("create table accounts (id int primary key, balance int not null)")
+    db.run("create table if not exists accounts (id int primary key, balance int not null)")
     db.run(
-        "create table requests (key text primary key, balance int, at timestamptz default now())"
+        "create table if not exists requests"
+        " (key text primary key, balance int, at timestamptz default now())"
     )
-    db.run("insert into accounts values (1, 100)")
+    db.run("insert into accounts values (1, 100) on conflict do nothing")
     return "created"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from broker.observe.access import Access
+from broker.observe.access import AWAY, Access
 from broker.observe.application import read_name
 from broker.observe.backend import Backend
 from broker.observe.emf import Figures, Line
@@ -47,7 +47,8 @@ def found(server: str, findings: Sequence[Finding]) -> Iterator[Line]:
 
 def refused(server: str, access: Access, finding: Finding) -> Iterator[Line]:
     """Yield the metrics of a look that the server did not allow: the monitor is alive."""
-    yield Line({"server": server}, {**heartbeat(), "MonitorRefused": _count(1)})
+    away = {"MonitorUnreachable": _count(int(access in AWAY))}
+    yield Line({"server": server}, {**heartbeat(), "MonitorRefused": _count(1), **away})
     yield Line(
         {"server": server, "reason": access.name.lower()}, {"MonitorRefusedByReason": _count(1)}
     )
@@ -81,6 +82,7 @@ def _totals(now: Snapshot) -> Figures:
         "Waiting": _count(waiting),
         "Blocked": _count(sum(bool(b.blocked_by) for b in now.others)),
         "MonitorRefused": _count(0),
+        "MonitorUnreachable": _count(0),
     }
 
 

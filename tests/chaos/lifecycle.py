@@ -13,10 +13,13 @@ from tests.chaos.flights import cuts
 from tests.chaos.hop import Hop
 from tests.chaos.link import Link
 from tests.chaos.load import Event
+from tests.chaos.network import resets_the_idle
 from tests.chaos.world import TIMEOUT_S, World
 
 FROZEN_S = 0.25
 HANGING_SHARE = 0.05
+LEAPS_S = (0.5, 60.0, 3_600.0, 86_400.0)
+LATEST_LEAP = 30  # readings of the clock; an invocation makes some 25
 JUMPS_S = (-86_400.0, -3_600.0, -1.0, 1.0, 60.0, 3_600.0, 86_400.0)
 
 
@@ -93,6 +96,21 @@ def _clock_set(event: Event, rng: Random) -> int:
     return 1
 
 
+def _leapt_while_frozen(event: Event, rng: Random) -> int:
+    """Let the monotonic clock not have counted the freeze, or too much of it."""
+    if rng.random() < 0.5:
+        event["stood_still"] = True
+    else:
+        event["leapt_s"] = rng.choice(LEAPS_S)
+    return 1
+
+
+def _leaps(event: Event, rng: Random) -> int:
+    """Let it leap at one of its readings: that may pass the deadline, and do nothing else."""
+    event["leap"] = [rng.randint(0, LATEST_LEAP), rng.choice(LEAPS_S)]
+    return 1
+
+
 LIFECYCLE = (
     Fault(name="environment frozen and thawed", strike=_frozen_briefly, survives=ALL),
     Fault(
@@ -114,4 +132,13 @@ LIFECYCLE = (
     ),
     Fault(name="invocation timed out inside a transaction", bend=_hangs, weight=0.3),
     Fault(name="clock set forward and back", bend=_clock_set, survives=ALL),
+    Fault(
+        name="monotonic clock stood still or leapt while frozen",
+        strike=resets_the_idle,
+        bend=_leapt_while_frozen,
+        at_rest=True,
+        survives=ALL,
+        prompt=True,
+    ),
+    Fault(name="monotonic clock leaps under way", bend=_leaps, survives=ALL),
 )

@@ -57,7 +57,8 @@ def clients_links(world: World) -> list[Link]:
     return [link for hop in (world.to_pooler, world.direct) for link in hop.links()]
 
 
-def _resets_the_idle(world: World, rng: Random) -> int:
+def resets_the_idle(world: World, rng: Random) -> int:
+    """End what is idle, and let some time pass before it is used again."""
     links = clients_links(world)
     for link in links:
         link.hop.call(link.end, rng.choice(list(End)))
@@ -89,7 +90,7 @@ NETWORK = (
     Fault(name="connection closed or reset", strike=_resets),
     Fault(
         name="connection reset while idle",
-        strike=_resets_the_idle,
+        strike=resets_the_idle,
         at_rest=True,
         survives=ALL,
     ),

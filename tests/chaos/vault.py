@@ -9,6 +9,7 @@ GetSecretValue (Secrets Manager User Guide).
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -16,6 +17,16 @@ from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 REGION = "eu-west-1"
+
+
+class _Server(ThreadingHTTPServer):
+    """Says nothing of a client that is gone: environments are killed in the middle of asking."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print what is wrong with the vault itself, and nothing else."""
+        gone = isinstance(sys.exception(), (ConnectionError, json.JSONDecodeError))
+        if not gone:
+            super().handle_error(request, client_address)
 
 
 class Vault:
@@ -52,7 +63,7 @@ class Vault:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     def __enter__(self) -> Self:

@@ -12,6 +12,7 @@ from broker.plan.deployment import Flavour
 from broker.plan.drift import ROLE_TIMEOUTS
 from tests.deployment.site import Site
 from tests.deployment.variant import functions_of
+from tests.deployment.watching import role_of
 
 TIMEOUTS = (*ROLE_TIMEOUTS, "lock_timeout")
 
@@ -39,8 +40,8 @@ def roles(site: Site, plan: Plan, *, groups: Collection[str] = ()) -> None:
     assert app["settings"] == {name: f"{plan.whole(name)}s" for name in ROLE_TIMEOUTS}
     assert app["logs_in"]
     assert app["groups"] == set(groups)
-    assert "pg_monitor" in site.role("broker_monitor")["groups"]
-    assert "pg_signal_backend" in site.role("broker_reaper")["groups"]
+    assert "pg_monitor" in site.role(role_of(site, "Monitor"))["groups"]
+    assert "pg_signal_backend" in site.role(role_of(site, "Reaper"))["groups"]
 
 
 def parameters(site: Site, plan: Plan) -> None:

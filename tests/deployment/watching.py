@@ -15,8 +15,11 @@ OF_FLAVOUR = {
     Flavour.PGBOUNCER: {"PoolerWait", "PoolerTasks", "PoolerLogins"},
     Flavour.RDS_PROXY: {"ProxyPool", "ProxyBorrow", "ProxyPinned"},
 }
-OF_ALL = {"Used", "IdleInTransaction", "Refused", "Heartbeat"} | {
-    f"{function}{what}" for function in ("orders", "reports") for what in ("Refused", "Throttles")
+OF_SERVER = {"Used", "IdleInTransaction", "Refused", "Unreachable", "Heartbeat", "MonitorFails"}
+OF_ALL = OF_SERVER | {
+    f"{function}{what}"
+    for function in ("orders", "reports")
+    for what in ("Refused", "Fails", "Throttles")
 }
 
 
@@ -26,7 +29,7 @@ def check(site: Site) -> None:
     for name, function in watchers.items():
         limit = site.emulator.client("lambda").get_function_concurrency(FunctionName=function)
         assert limit["ReservedConcurrentExecutions"] == 1, name
-        assert site.role(f"broker_{name.lower()}")["limit"] == 1
+        assert site.role(role_of(site, name))["limit"] == 1
     alarms(site)
     schedules(site, watchers)
     (dashboard,) = site.stack.of("CloudWatch::Dashboard")
@@ -89,6 +92,15 @@ def schedules(site: Site, watchers: dict[str, str]) -> None:
                     found[name] = rule["ScheduleExpression"]
                     assert target["RetryPolicy"]["MaximumRetryAttempts"] == 0
     assert found == {"Monitor": "rate(1 minute)", "Reaper": "rate(5 minutes)"}
+
+
+def role_of(site: Site, watcher: str) -> str:
+    """Return the role that the watcher logs in as: its own stack's, and nobody else's."""
+    functions = site.emulator.client("lambda")
+    found = functions.get_function_configuration(FunctionName=_named(site, watcher))
+    role = str(found["Environment"]["Variables"]["BROKER_USER"])
+    assert role.startswith(f"broker_{watcher.lower()}_{site.stack.name.replace('-', '_')}_")
+    return role
 
 
 def _named(site: Site, watcher: str) -> str:

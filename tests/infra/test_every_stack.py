@@ -138,15 +138,21 @@ def test_the_plan_s_roles_reach_the_provisioner(synth: Synth, case: str) -> None
     text = made["Roles"]
     joined = "".join(part if isinstance(part, str) else "ARN" for part in text["Fn::Join"][1])
     roles = {role["name"]: role for role in json.loads(joined)}
-    assert set(roles) == {"app", "broker_monitor", "broker_reaper"}
+    monitor, reaper = (
+        next(role for role in roles.values() if role["kind"] == kind)
+        for kind in ("monitor", "reaper")
+    )
+    assert set(roles) == {"app", monitor["name"], reaper["name"]}
+    for role in (monitor, reaper):
+        assert role["name"].startswith(f"broker_{role['kind']}_{stack.stack.stack_name}_")
     assert roles["app"]["kind"] == "app"
     assert roles["app"]["connection_limit"] == plan.whole("connection_limit.app")
     assert roles["app"]["secret_arn"] == "ARN"
     for role in roles.values():
         for name, value in role["settings"].items():
             assert value == f"{plan.whole(name)}s"
-    assert roles["broker_monitor"]["secret_arn"] == "ARN"
-    both = roles["broker_monitor"]["connection_limit"] + roles["broker_reaper"]["connection_limit"]
+    assert monitor["secret_arn"] == "ARN"
+    both = monitor["connection_limit"] + reaper["connection_limit"]
     assert both == plan.whole("reserved.monitor")
 
 

@@ -99,6 +99,14 @@ BAD_DEPLOY = [
     ('[deploy.reaper]\nevery = "90 s"', 'deploy.reaper.every = "90 s"', "whole minutes"),
     ("[deploy.reaper]\nat_most = 0", "deploy.reaper.at_most = 0", "between 1 and 100"),
     ('[deploy.reaper]\nexcluded = ["a b"]', "deploy.reaper.excluded", "names without blanks"),
+    ('[deploy.monitor]\nrole = "pg_mine"', 'deploy.monitor.role = "pg_mine"', "the server's own"),
+    (f'[deploy.reaper]\nrole = "{"r" * 64}"', "deploy.reaper.role", "at most 63"),
+    ('[deploy.reaper]\nrole = "app"', "deploy.reaper.role: app", "a role of their own"),
+    (
+        '[deploy.monitor]\nrole = "w"\n[deploy.reaper]\nrole = "w"',
+        "deploy.monitor.role: w",
+        "a role of their own",
+    ),
     ("[deploy.monitor]\nof = true", "deploy.monitor.of", "did you mean on?"),
     ('[deploy.alarms]\ntopic = "pages"', 'deploy.alarms.topic = "pages"', "ARN of an SNS topic"),
     (
@@ -266,12 +274,13 @@ def test_what_the_plan_refuses_is_refused_in_its_words(tmp_path: Path) -> None:
 
 
 def test_every_key_and_every_context_is_documented() -> None:
-    page = (Path(__file__).parents[2] / "docs/deploy.md").read_text()
+    docs = Path(__file__).parents[2] / "docs"
+    page = "".join((docs / name).read_text() for name in ("deploy.md", "existing-database.md"))
     for key in {*DEPLOY, *VPC, *NEW, *EXISTING_KEYS} - {"vpc", "database", *WATCH}:
         assert f"{key} = " in page or f"`{key} = " in page or f"with {key} " in page, key
     assert "[deploy.vpc]" in page
     assert "[deploy.database]" in page
-    watching = (Path(__file__).parents[2] / "docs/monitor.md").read_text()
+    watching = (docs / "monitor.md").read_text()
     for table, keys in WATCH.items():
         told = watching.partition(f"[deploy.{table}]")[2].partition("\n\n")[0]
         assert {line.split(" = ")[0].lstrip("# ") for line in told.splitlines()[1:]} >= {*keys}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from broker import (
     Broker,
+    CheckoutTimeout,
     DeadlineExceeded,
     OutcomeUnknownAtDeadline,
     SerializationFailure,
@@ -108,9 +111,37 @@ def test_an_environment_without_time_or_session_says_that_it_is_the_time(
 ) -> None:
     db = broker_to()
     db.begin_invocation(context_with(left_ms=100))
-    with pytest.raises(DeadlineExceeded):
+    with pytest.raises(DeadlineExceeded) as raised:
         db.run("select 1")
+    assert raised.value.phase == "connecting"
     db.end_invocation()
+
+
+def test_who_waits_for_a_session_until_the_deadline_hears_that_he_waited(
+    db_of: Brokers,
+) -> None:
+    db = db_of(max_sessions=1, timeout_s=0.5)
+    took = threading.Event()
+    over = threading.Event()
+
+    def hold() -> None:
+        with db.transaction() as tx:
+            tx.run("select 1")
+            took.set()
+            over.wait(60)
+
+    with ThreadPoolExecutor(1) as thread:
+        held = thread.submit(hold)
+        try:
+            wait_until(took.is_set, "the only session to be taken")
+            with pytest.raises(CheckoutTimeout) as raised:
+                db.run("select 1")
+        finally:
+            over.set()
+        held.exception()  # its own deadline has passed as well
+    assert (raised.value.phase, round(raised.value.budget_s or 0, 1)) == ("waiting", 0.5)
+    assert "test_deadline.py" in str(raised.value)
+    assert db.stats().opened == 1
 
 
 def test_what_the_role_enforces_already_is_not_sent_again(
@@ -146,6 +177,7 @@ def test_a_server_that_does_not_stop_leaves_the_outcome_unknown(
     with pytest.raises(OutcomeUnknownAtDeadline) as raised:
         db.run("select pg_sleep(2)")
     assert isinstance(raised.value, DeadlineExceeded)
+    assert raised.value.phase == "statement"
     assert db.stats().replaced == {Reason.INTERRUPTED: 1}
 
 
@@ -163,8 +195,10 @@ def test_an_invocation_with_no_time_left_sends_nothing(
     db = broker_to()
     db.run("create table t (n int)")
     db.begin_invocation(context_with(left_ms=100))  # less than the margin for the answer
-    with pytest.raises(DeadlineExceeded):
+    with pytest.raises(DeadlineExceeded) as raised:
         db.run("insert into t values (1)")
+    assert raised.value.phase == "statement"
+    assert not isinstance(raised.value, OutcomeUnknownAtDeadline)
     db.end_invocation()
     assert db.run("select count(*) from t").scalar() == 0
 

@@ -45,13 +45,55 @@ def test_every_default_in_the_readme_is_the_real_one() -> None:
             assert told == str(default), name
 
 
+PARTS = ("what happened", "what the broker did about it", "what to do")
+
+
+def parts(error: type[broker.BrokerError]) -> list[str]:
+    """Return the paragraphs of its docstring."""
+    paragraphs = inspect.cleandoc(error.__doc__ or "").split("\n\n")
+    return [" ".join(paragraph.split()) for paragraph in paragraphs]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_every_error_says_what_happened_what_was_tried_and_what_to_do(
+    error: type[broker.BrokerError],
+) -> None:
+    assert "__doc__" in vars(error)
+    said = parts(error)
+    assert len(said) == len(PARTS), f"{PARTS} of {error.__name__}: {said}"
+    for part in said:
+        assert part[0].isupper(), part
+        assert part.endswith("."), part
+
+
+def test_the_table_of_errors_has_a_column_for_each_part() -> None:
+    table = REFERENCE.partition("## Errors")[2]
+    header = next(row for row in table.splitlines() if row.startswith("| error |"))
+    assert header == f"| error | is a | retryable | {' | '.join(PARTS)} |"
+
+
 @pytest.mark.parametrize("error", ERRORS)
 def test_every_error_is_documented_as_its_docstring_says(error: type[broker.BrokerError]) -> None:
-    said = " ".join(inspect.cleandoc(error.__doc__ or "").split())
     table = REFERENCE.partition("## Errors")[2]
     line = next(row for row in table.splitlines() if row.startswith(f"| `{error.__name__}` "))
-    assert said in line
-    assert f"| {'yes' if error.retryable else 'no'} |" in line
+    bases = ", ".join(f"`{base.__name__}`" for base in error.__bases__)
+    retryable = "yes" if error.retryable else "no"
+    cells = [f"`{error.__name__}`", bases, retryable, *parts(error)]
+    assert line == f"| {' | '.join(cells)} |"
+
+
+def test_every_phase_of_a_deadline_is_documented_and_nothing_else_is() -> None:
+    raised = {
+        phase
+        for source in sorted((ROOT / "broker").rglob("*.py"))
+        for phase in re.findall(
+            r'DeadlineExceeded\.at\(\s*"(\w+)"|phase="(\w+)"', source.read_text()
+        )
+    }
+    table = REFERENCE.partition("`DeadlineExceeded.phase`")[2]
+    documented = re.findall(r"^\| `(\w+)` \|", table, re.M)
+    assert set(documented) == {at or given for at, given in raised}
+    assert all(phase in inspect.getsource(errors.DeadlineExceeded) for phase in documented)
 
 
 @pytest.mark.parametrize("error", ERRORS)

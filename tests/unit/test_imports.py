@@ -115,6 +115,7 @@ def test_a_secret_and_a_token_are_left_alone_until_a_session_is_opened(way):
 
     assert told["events"] == []
     late = {"boto3", "botocore", "http.client", "broker.secret", "broker.iam", "broker.sigv4"}
+    late |= {"broker.aws_json"}
     assert late.isdisjoint(told["modules"])
 
 

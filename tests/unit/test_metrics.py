@@ -133,7 +133,7 @@ def test_nothing_counted_is_nothing_printed(capsys):
 
 @pytest.mark.parametrize("count", [TIMINGS_KEPT - 1, TIMINGS_KEPT, TIMINGS_KEPT + 1])
 def test_an_invocation_with_as_many_timings_as_are_kept_is_printed_whole(count, capsys, caplog):
-    """Powertools flushes by itself at 100 values, and then has nothing left to print."""
+    """EMF takes 100 values of a metric in one line."""
     recorder = Recorder()
     for n in range(count):
         recorder.connected(float(n))

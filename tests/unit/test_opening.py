@@ -191,3 +191,13 @@ def test_a_port_where_nobody_listens_is_named_with_its_reason():
 
     assert f"127.0.0.1:{port}: Connection refused" in str(raised.value)
     assert "s3cret" not in str(raised.value)
+
+
+def test_a_servers_own_refusal_outlives_a_last_attempt_that_nobody_answered(monkeypatch):
+    """Its fields, which the doctor and the monitor read, come with it."""
+    silence = ServerUnavailable("nobody answered")
+    attempt = Attempt(monkeypatch, Server(FULL, *[silence] * 100))
+    with pytest.raises(TooManyConnections) as raised:
+        attempt.open(10)
+
+    assert raised.value.__cause__ is FULL

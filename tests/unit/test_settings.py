@@ -65,6 +65,7 @@ def test_every_setting_is_read_from_its_own_variable():
         "BROKER_TIMEOUT_S": "12.5",
         "BROKER_CONNECT_TIMEOUT_S": "2",
         "BROKER_MARGIN_S": "0",
+        "BROKER_MAX_RESULT_MB": "32",
         "BROKER_FRESH_S": "0",
         "BROKER_IDLE_TIMEOUT_S": "100",
         "BROKER_LIFETIME_S": "300",
@@ -93,6 +94,7 @@ def test_every_setting_is_read_from_its_own_variable():
         "BROKER_TIMEOUT_S": 12.5,
         "BROKER_CONNECT_TIMEOUT_S": 2.0,
         "BROKER_MARGIN_S": 0.0,
+        "BROKER_MAX_RESULT_MB": 32.0,
         "BROKER_FRESH_S": 0.0,
         "BROKER_IDLE_TIMEOUT_S": 100.0,
         "BROKER_LIFETIME_S": 300.0,
@@ -387,3 +389,15 @@ def test_the_name_is_one_that_postgres_keeps_whole_and_the_version_survives(name
 
 def test_only_rds_proxy_pins_on_settings():
     assert [flavour for flavour in Flavour if flavour.pins_on_settings] == [Flavour.RDS_PROXY]
+
+
+@pytest.mark.parametrize(
+    ("memory_mb", "given", "limit_mb"),
+    [("1024", {}, 64.0), ("128", {}, 8.0), ("10", {}, 1.0), ("1024", {"MAX_RESULT_MB": "5"}, 5.0)],
+)
+def test_an_answer_may_take_a_share_of_the_functions_memory(memory_mb, given, limit_mb):
+    told = {f"BROKER_{name}": value for name, value in given.items()}
+
+    settings = Settings.from_env({**COMPLETE, **told, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": memory_mb})
+
+    assert settings.max_result_mb == limit_mb

@@ -320,7 +320,7 @@ def test_a_commit_that_was_not_sent_is_known_not_to_have_happened(lender, tx, er
 # What becomes of a COMMIT whose answer was lost
 
 
-def written(lender: Lender, tx: Transaction, cell: bytes = b"740@10.0.0.1:5432") -> None:
+def written(lender: Lender, tx: Transaction, cell: bytes = b"740@10.0.0.1:5432/1.5/1.7") -> None:
     """Let the transaction write once, the id riding along."""
 
     def answer() -> Reply:
@@ -372,6 +372,10 @@ def test_what_the_server_cannot_tell_is_unknown_and_names_the_transaction(lender
     assert not raised.value.retryable
     assert lender.counts == ["commits_looked_up", "outcomes_unknown"]
     assert (len(lender.session.flights) == 1) is (said != "in progress")
+    late = isinstance(raised.value, OutcomeUnknownAtDeadline)
+    assert late is (said == "in progress")
+    assert getattr(raised.value, "phase", None) == ("lookup" if late else None)
+    assert raised.value.sqlstate == "57P01"
 
 
 @pytest.mark.parametrize("error", [CheckoutTimeout(), ConnectionLost(), StatementError()])
@@ -379,15 +383,15 @@ def test_a_lookup_that_fails_never_hides_the_unknown(lender, tx, error):
     written(lender, tx)
     lose_the_answer(lender)
     lender.answers += [raises(error, lender, whole=False) for _ in range(5000)]
-    with pytest.raises(OutcomeUnknown) as raised:
+    with pytest.raises(OutcomeUnknownAtDeadline) as raised:
         tx.commit()
 
-    assert raised.value.transaction_id == "740"
+    assert (raised.value.transaction_id, raised.value.phase) == ("740", "lookup")
 
 
 def test_the_id_rides_with_writes_until_it_is_known(lender, tx):
     tx.run("select 1")
-    written(lender, tx, b"@10.0.0.1:5432")  # it wrote nothing: no id was assigned
+    written(lender, tx, b"@10.0.0.1:5432/1.5/1.7")  # it wrote nothing: no id was assigned
     written(lender, tx)
     tx.run("update t set n = 2")
     tx.commit()

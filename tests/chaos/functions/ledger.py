@@ -17,23 +17,52 @@ READ = "select cast(:token as text) from (select pg_sleep(cast(:work_s as float8
 
 
 class SettableClock:
-    """The machine's clocks, of which the wall's can be set."""
+    """The machine's clocks, of which the wall's can be set, and the monotonic one leaps ahead or
+    does not count the time of a freeze, as that of a frozen environment may.
+    """
 
-    monotonic = staticmethod(time.monotonic)
     sleep = staticmethod(time.sleep)
-    ahead_s = 0.0
+
+    def __init__(self):
+        self.ahead_s = 0.0  # the wall's
+        self.leapt_s = 0.0
+        self.leaps = []  # (readings to come, seconds)
+        self.rested_s = time.monotonic()
+
+    def monotonic(self):
+        if self.leaps:
+            readings, seconds = self.leaps.pop()
+            if readings:
+                self.leaps.append((readings - 1, seconds))
+            else:
+                self.leapt_s += seconds
+        return time.monotonic() + self.leapt_s
 
     def now(self):
-        return Instant(time.monotonic(), time.time() + self.ahead_s)
+        return Instant(self.monotonic(), time.time() + self.ahead_s)
+
+    def thaw(self, event):
+        if event.get("stood_still"):
+            self.leapt_s -= time.monotonic() - self.rested_s
+        self.leapt_s += event.get("leapt_s", 0.0)
+        self.leaps = [event["leap"]] if "leap" in event else []
 
 
 CLOCK = SettableClock()
 db = Broker(Settings.from_env(), clock=CLOCK)
 
 
-@db.handler
 def handler(event, context):
     """Take the event's steps; report of each token what was said, and what was not right."""
+    CLOCK.thaw(event)
+    try:
+        return serve(event, context)
+    finally:
+        CLOCK.rested_s = time.monotonic()
+
+
+@db.handler
+def serve(event, context):
     CLOCK.ahead_s += event.get("jump_s", 0.0)
     report: dict[str, Any] = {"told": {}, "foreign": [], "raw": []}
     for step in event["steps"]:
@@ -57,7 +86,8 @@ def handler(event, context):
 
 def _named(error):
     notes = getattr(error, "__notes__", [])
-    return [type(error).__name__, getattr(error, "sqlstate", None), *notes, str(error)]
+    phase, sqlstate = getattr(error, "phase", None), getattr(error, "sqlstate", None)
+    return [type(error).__name__, phase, sqlstate, *notes, str(error)]
 
 
 def transaction(token, step, hang_s):

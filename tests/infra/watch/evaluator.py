@@ -33,7 +33,10 @@ ARITHMETIC: dict[type, Callable[[float, float], float]] = {
 
 Point = float | None
 Key = tuple[str, str, str]
-"""Namespace, metric, statistic: in one scenario that is one series."""
+"""Namespace, metric, statistic: in one scenario that is one series.
+
+Only the monitor is told from other functions: `Errors of the monitor`.
+"""
 
 
 class State(Enum):
@@ -54,6 +57,7 @@ class Metric:
     points: int
     periods: int
     missing: str
+    tells_of_silence: bool = False
 
     @classmethod
     def read(cls, name: str, properties: Mapping[str, Any]) -> Metric:
@@ -67,6 +71,7 @@ class Metric:
             properties.get("DatapointsToAlarm", properties["EvaluationPeriods"]),
             properties["EvaluationPeriods"],
             properties.get("TreatMissingData", "missing"),
+            bool(properties.get("InsufficientDataActions")),
         )
 
     def series(self, given: Mapping[Key, Sequence[Point]], minutes: int) -> list[Point]:
@@ -108,7 +113,7 @@ class Metric:
 def _sources(properties: Mapping[str, Any]) -> tuple[dict[str, Key], str]:
     if "MetricName" in properties:
         assert properties["Period"] == PERIOD_S
-        key = properties["Namespace"], properties["MetricName"], properties["Statistic"]
+        key = properties["Namespace"], _metric(properties), properties["Statistic"]
         return {"m": key}, "m"
     sources, expression = {}, ""
     for each in properties["Metrics"]:
@@ -116,10 +121,15 @@ def _sources(properties: Mapping[str, Any]) -> tuple[dict[str, Key], str]:
             stat = each["MetricStat"]
             metric = stat["Metric"]
             assert stat["Period"] == PERIOD_S
-            sources[each["Id"]] = metric["Namespace"], metric["MetricName"], stat["Stat"]
+            sources[each["Id"]] = metric["Namespace"], _metric(metric), stat["Stat"]
         elif each.get("ReturnData", True):
             expression = each["Expression"]
     return sources, expression
+
+
+def _metric(properties: Mapping[str, Any]) -> str:
+    of_monitor = "WatchMonitor" in json.dumps(properties.get("Dimensions", []))
+    return f"{properties['MetricName']}{' of the monitor' if of_monitor else ''}"
 
 
 def _value(node: ast.expr, values: Mapping[str, Point]) -> Point:
@@ -170,6 +180,19 @@ def alarms(template: Mapping[str, Any]) -> tuple[dict[str, Metric], dict[str, Co
         else:
             metrics[name] = Metric.read(name, properties)
     return metrics, composites
+
+
+def first_ring(states: Sequence[State], *, tells_of_silence: bool) -> int | None:
+    """Return the minute in which somebody is told, or would be if the alarm had anybody.
+
+    Silence is told of as a change of state: an alarm begins without data, which is none.
+    """
+    had_data = False
+    for minute, state in enumerate(states):
+        if state is State.ALARM or (tells_of_silence and had_data and state is State.INSUFFICIENT):
+            return minute
+        had_data = had_data or state is not State.INSUFFICIENT
+    return None
 
 
 def _rule(given: Any, named: Mapping[str, str]) -> str:

@@ -14,6 +14,7 @@ OURS, RDS, NLB, LAMBDA = "LambdaPgBroker", "AWS/RDS", "AWS/NetworkELB", "AWS/Lam
 USED: Key = (OURS, "SessionsUsedPercent", "Maximum")
 IDLE: Key = (OURS, "OldestIdleInTransactionSeconds", "Maximum")
 REFUSED: Key = (OURS, "MonitorRefused", "Sum")
+AWAY: Key = (OURS, "MonitorUnreachable", "Sum")
 HEARTBEAT: Key = (OURS, "Heartbeat", "Sum")
 MAX_WAIT: Key = (OURS, "MaxWaitMs", "Maximum")
 LOGINS: Key = (OURS, "LoginsFailed", "Sum")
@@ -25,13 +26,17 @@ MOST: Key = (RDS, "MaxDatabaseConnectionsAllowed", "Sum")
 PINNED: Key = (RDS, "DatabaseConnectionsCurrentlySessionPinned", "Sum")
 BORROW: Key = (RDS, "DatabaseConnectionsBorrowLatency", "Average")
 THROTTLES: Key = (LAMBDA, "Throttles", "Sum")
+ERRORS: Key = (LAMBDA, "Errors", "Sum")
+MONITORS_ERRORS: Key = (LAMBDA, "Errors of the monitor", "Sum")
 
-MONITORS = (USED, IDLE, REFUSED, HEARTBEAT)
+MONITORS = (USED, IDLE, REFUSED, AWAY, HEARTBEAT, MONITORS_ERRORS)
 QUIET: dict[Key, Point] = {
     USED: 30.0,
     IDLE: 0.1,
     REFUSED: 0.0,
+    AWAY: 0.0,
     HEARTBEAT: 1.0,
+    MONITORS_ERRORS: 0.0,
     MAX_WAIT: 4.0,
     LOGINS: 0.0,
     TASKS: 2.0,
@@ -40,6 +45,7 @@ QUIET: dict[Key, Point] = {
     PINNED: 0.0,
     BORROW: 300.0,
     THROTTLES: 0.0,
+    ERRORS: 0.0,
     TOO_MANY: None,  # emitted where it was met alone
     CAPPED: None,
 }
@@ -49,7 +55,9 @@ IDLE_STACK: dict[Key, Point] = {
     USED: 2.0,
     IDLE: 0.0,
     REFUSED: 0.0,
+    AWAY: 0.0,
     HEARTBEAT: 1.0,
+    MONITORS_ERRORS: 0.0,
     MAX_WAIT: 0.0,
     LOGINS: 0.0,
 }
@@ -87,9 +95,14 @@ def _leak(minute: int) -> Mapping[Key, Point]:
 QUIET_DAY = Scenario("a quiet day")
 IDLE_DAY = Scenario("an idle stack, no traffic", IDLE_STACK)
 NEW_STACK = Scenario(
-    "a new stack, its first look in the third minute",
+    "the first minutes of a deploy: the monitor looks in the third",
     IDLE_STACK,
     lambda minute: dict.fromkeys(MONITORS) if minute < 2 else {},
+)
+NEVER_WORKS = Scenario(
+    "a new stack whose monitor fails from its first run on, in the third minute",
+    IDLE_STACK,
+    lambda minute: dict.fromkeys(MONITORS) | {MONITORS_ERRORS: 1.0 if minute >= 2 else None},
 )
 DEPLOY = Scenario(
     "a deploy: one 53300, a wait of 2 s, one minute with one task",
@@ -103,20 +116,33 @@ LEAK = Scenario("a leak", change=_leak)
 STORM = Scenario(
     "a full server: 53300 for 20 minutes, the monitor is kept out",
     change=during(
-        {USED: None, IDLE: None, REFUSED: 1.0, TOO_MANY: 40.0, CAPPED: 40.0, BORROW: 5e5}
+        {
+            **dict.fromkeys((USED, IDLE)),
+            **{REFUSED: 1.0, TOO_MANY: 40.0, CAPPED: 40.0, BORROW: 5e5, ERRORS: 40.0},
+        }
     ),
 )
 NEARLY_FULL = Scenario("used share at 85 % for 20 minutes", change=during({USED: 85.0}))
+NOBODY: dict[Key, Point] = {
+    **dict.fromkeys((USED, IDLE, OPENED, MOST, PINNED, BORROW)),
+    **{REFUSED: 1.0, AWAY: 1.0},
+}
+"""Nobody gets in at the database."""
+WANTED: dict[Key, Point] = {MAX_WAIT: 9_000.0, LOGINS: 50.0, ERRORS: 50.0}
+"""… and there is traffic that wants to."""
 OUTAGE = Scenario(
-    "an outage of the database: nobody gets in for 20 minutes",
-    change=during(
-        {
-            **dict.fromkeys((USED, IDLE, OPENED, MOST, PINNED, BORROW)),
-            REFUSED: 1.0,
-            MAX_WAIT: 9_000.0,
-            LOGINS: 50.0,
-        }
-    ),
+    "an outage of the database: nobody gets in for 20 minutes", change=during(NOBODY | WANTED)
+)
+OUTAGE_OF_NO_CONCERN = Scenario(
+    "an outage of the database while there is no traffic", IDLE_STACK, during(NOBODY)
+)
+FAILOVER = Scenario(
+    "a failover: nobody gets in for 2 minutes",
+    change=at(dict.fromkeys((20, 21), NOBODY | WANTED)),
+)
+FAULT = Scenario(
+    "a fault of a function's own: its invocations fail for 20 minutes",
+    change=during({ERRORS: 50.0}),
 )
 STOPPED = Scenario("the monitor stops for 20 minutes", change=during(dict.fromkeys(MONITORS)))
 SATURATED = Scenario(
@@ -138,16 +164,20 @@ ALL = (
     NEW_STACK,
     DEPLOY,
     OWN_ROLLOUT,
+    FAILOVER,
     NEARLY_FULL,
     LEAK,
     STORM,
     SATURATED,
     OUTAGE,
+    OUTAGE_OF_NO_CONCERN,
+    FAULT,
     STOPPED,
+    NEVER_WORKS,
     ONE_TASK,
     NO_TASKS,
     PINNING,
     ROTATION,
     THROTTLED,
 )
-HEALTHY = (QUIET_DAY, IDLE_DAY, DEPLOY, OWN_ROLLOUT)
+HEALTHY = (QUIET_DAY, IDLE_DAY, NEW_STACK, DEPLOY, OWN_ROLLOUT, FAILOVER)

@@ -16,7 +16,7 @@ import pytest
 from broker.cli.doctor import headline
 from broker.local.postgres import Postgres
 from broker.observe.diagnosis import blind_spots, diagnose
-from broker.observe.look import memory_bytes, with_memory
+from broker.observe.look import MADE_HERE, memory_bytes, with_memory
 from tests.chaos.standby import Standby
 from tests.integration.observe.conftest import (
     ORDINARY,
@@ -96,6 +96,27 @@ def test_a_role_that_is_switched_off_is_no_finding(server: Postgres, crowd: Crow
         assert findings(server) == []
     finally:
         server.admin("drop role nobody_home")
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_watcher_of_a_broker_s_at_its_limit_is_as_it_should_be(
+    server: Postgres, crowd: Crowd, own: bool
+) -> None:
+    """Ours, or another broker's on the same server; somebody else's agent has a limit to raise."""
+    name = "broker_reaper_orders_12345678"
+    server.create_role(name, PASSWORD, connection_limit=1, attributes="in role pg_monitor")
+    if own:
+        server.admin(f"comment on role {name} is '{MADE_HERE}'")
+    try:
+        crowd.open(1, application="orders-reaper:3", user=name)
+        assert kinds(findings(server)) == ([] if own else ["role_limit"])
+        crowd.open(1, application="orders:7", sql="begin")
+        server.admin("alter role app connection limit 1")
+        assert "role_limit" in kinds(findings(server)), "the application's limit is one"
+    finally:
+        server.admin("alter role app connection limit -1")
+        crowd.close()
+        server.admin(f"drop role {name}")
 
 
 @pytest.fixture

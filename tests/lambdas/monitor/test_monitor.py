@@ -120,6 +120,7 @@ def test_a_quiet_server_has_a_heartbeat_and_no_finding(environ, look) -> None:
         "Waiting": 0,
         "Blocked": 0,
         "MonitorRefused": 0,
+        "MonitorUnreachable": 0,
         "Findings": 0,
     }
 
@@ -197,9 +198,34 @@ def test_a_server_that_is_full_is_told_as_such_and_no_failure(environ, look, ses
     sessions(9)
     told, found = look()
     assert told == {"refused": "reserved", "findings": 1}
-    assert found[SERVER] == {"Heartbeat": 1, "MonitorRefused": 1, "Findings": 1}
+    assert found[SERVER] == {
+        "Heartbeat": 1,
+        "MonitorRefused": 1,
+        "MonitorUnreachable": 0,
+        "Findings": 1,
+    }
     assert found[("reason=reserved", *SERVER)] == {"MonitorRefusedByReason": 1}
     assert found[("kind=refused", *SERVER)] == {"FindingsByKind": 1}
+
+
+def test_a_server_that_is_away_is_told_as_such_and_no_failure(environ, look) -> None:
+    """Whoever connects gets the same: that is an outage, and no matter of places or of who asks."""
+    look()
+    with Postgres() as elsewhere:
+        gone = elsewhere.port
+    environ.setenv("BROKER_PORT", str(gone))
+    watch().db.close()
+    watch.cache_clear()
+    told, found = look()
+    assert told == {"refused": "refused", "findings": 1}
+    assert found[SERVER]["MonitorUnreachable"] == found[SERVER]["Heartbeat"] == 1
+
+
+def test_a_login_of_its_own_that_fails_is_no_outage(environ, look) -> None:
+    environ.setenv("BROKER_PASSWORD", "wrong")
+    told, found = look()
+    assert told == {"refused": "authentication", "findings": 1}
+    assert (found[SERVER]["MonitorRefused"], found[SERVER]["MonitorUnreachable"]) == (1, 0)
 
 
 def test_once_it_is_in_a_full_server_does_not_blind_it(environ, look, sessions) -> None:

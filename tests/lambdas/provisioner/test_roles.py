@@ -11,6 +11,7 @@ import pytest
 
 from broker import AuthenticationFailed, StatementError, TooManyConnections
 from broker.local.postgres import Postgres
+from broker.observe.look import MADE_HERE
 from lambdas.provisioner import roles
 from lambdas.provisioner.refusal import Refused
 from lambdas.provisioner.statements import MARK
@@ -313,3 +314,50 @@ def test_granting_rds_iam_never_locks_the_administrator_out() -> None:
         told = state(rds, "orders")
         assert told is not None
         assert told[4] == []
+
+
+def watchers(rds: Rds, database: str, of: str, password: str) -> list[dict[str, Any]]:
+    """Return a broker's monitor and reaper; `of` is its stack, or nothing as it once was."""
+    return [
+        app(rds, f"broker_{kind}{of}", database, password, kind=kind, connection_limit=1)
+        for kind in ("monitor", "reaper")
+    ]
+
+
+def test_two_brokers_on_one_server_leave_each_other_s_watchers_alone(
+    rds: Rds, fresh: Fresh
+) -> None:
+    database = fresh("shared")
+    for of, password in (("_orders", "one"), ("_billing", "two"), ("_orders", "one")):
+        make(rds, *watchers(rds, database, of, password), databases=[database])
+    for of, password in (("_orders", "one"), ("_billing", "two")):
+        for kind in ("monitor", "reaper"):
+            with rds.log_in(f"broker_{kind}{of}", password, database) as db:
+                db.run("select 1")
+
+
+def test_the_names_that_brokers_once_shared_go_with_the_last_that_has_them(
+    rds: Rds, fresh: Fresh
+) -> None:
+    """Who is not updated yet is locked out until its hourly run, which makes its roles again."""
+    database = fresh("shared")
+    one = make(rds, *watchers(rds, database, "", "one"), databases=[database])
+    other = watchers(rds, database, "", "other")
+    two = make(rds, *other, databases=[database])
+
+    make(rds, *watchers(rds, database, "_one", "one"), before=one.roles, databases=[database])
+    assert state(rds, "broker_monitor") is None
+
+    make(rds, *watchers(rds, database, "", "other"), before=two.roles, databases=[database])
+    with rds.log_in("broker_monitor", "other", database) as db:
+        db.run("select 1")
+
+    make(rds, *watchers(rds, database, "_two", "other"), before=two.roles, databases=[database])
+    assert state(rds, "broker_monitor") is state(rds, "broker_reaper") is None
+    for of, password in (("_one", "one"), ("_two", "other")):
+        with rds.log_in(f"broker_monitor{of}", password, database) as db:
+            db.run("select 1")
+
+
+def test_what_is_made_here_is_what_the_doctor_knows_a_watcher_by() -> None:
+    assert MARK == MADE_HERE

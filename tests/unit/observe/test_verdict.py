@@ -70,3 +70,12 @@ def test_ours_is_spared_even_where_it_matches() -> None:
 def test_an_empty_policy_ends_nobody() -> None:
     idle = backend(9, application="", state="idle in transaction", state_s=9_999.0)
     assert verdicts(idle, applications=(), roles=()) == {9: Reason.OTHER_APPLICATION}
+
+
+def test_another_broker_s_watchers_are_spared_whatever_the_policy_matches() -> None:
+    theirs = backend(7, user="eyes", application="x", state="idle in transaction", state_s=999.0)
+    everybody = Policy(("*",), ("*",), idle_s=300.0)
+    for watches, reason in ((True, Reason.OWN), (False, Reason.END)):
+        role = Role("eyes", 1, is_super=False, may_use_reserved=True, watches=watches)
+        now = replace(snapshot(theirs), roles=(role,))
+        assert [v.reason for v in judge(now, everybody)] == [reason]

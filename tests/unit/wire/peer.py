@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from struct import pack, unpack_from
 from typing import Any
@@ -117,15 +118,16 @@ class Peer:
         """Return the frontend messages so far, as type and body; fails on a broken one."""
         return split(self.heard())
 
-    def channel(self, seconds: float = 5) -> Channel:
+    def channel(self, seconds: float = 5, max_answer_bytes: float = math.inf) -> Channel:
         """Return the client's end as a channel."""
-        return Channel(self.client_socket, Deadline.after(seconds))
+        return Channel(self.client_socket, Deadline.after(seconds), max_answer_bytes)
 
-    def session(self) -> Session:
+    def session(self, max_answer_bytes: float = math.inf) -> Session:
         """Return a session that has started up."""
         self.says(WELCOME)
+        channel = self.channel(max_answer_bytes=max_answer_bytes)
         session = Session(
-            self.channel(), Instant(0.0, 0.0), user="app", database="appdb", password="s3cret"
+            channel, Instant(0.0, 0.0), user="app", database="appdb", password="s3cret"
         )
         self.heard()
         return session

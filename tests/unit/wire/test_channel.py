@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.deadline import Deadline
-from broker.errors import ConnectionLost, DeadlineExceeded
-from broker.wire import channel as channel_module
-from broker.wire.channel import RECEIVE_BYTES, SEND_AT_ONCE_BYTES, Channel
+from broker.errors import ConnectionLost, DeadlineExceeded, ResultTooLarge
+from broker.wire.channel import MAX_RECEIVE_BYTES, RECEIVE_BYTES, SEND_AT_ONCE_BYTES, Channel
 from tests.unit.fakes import FakeClock
 from tests.unit.wire.peer import Peer
 
@@ -50,9 +49,8 @@ class ScriptedSocket:
         return chunk
 
 
-def scripted(monkeypatch, *chunks: tuple[float, bytes | Exception], seconds: float = 30) -> Channel:
+def scripted(*chunks: tuple[float, bytes | Exception], seconds: float = 30) -> Channel:
     clock = FakeClock()
-    monkeypatch.setattr(channel_module, "monotonic", clock.monotonic)
     sock: Any = ScriptedSocket(clock, *chunks)
     return Channel(sock, Deadline.after(seconds, clock))
 
@@ -76,8 +74,8 @@ def test_whatever_way_the_bytes_are_cut_they_are_read_as_they_were_sent(sent, re
         assert channel.read(end - start) == WHOLE[start:end]
 
 
-def test_filling_keeps_what_is_unread_and_moves_it_to_the_start(monkeypatch):
-    channel = scripted(monkeypatch, (0, b"abcd"), (0, b"e"), (0, b"fgh"))
+def test_filling_keeps_what_is_unread_and_moves_it_to_the_start():
+    channel = scripted((0, b"abcd"), (0, b"e"), (0, b"fgh"))
     assert channel.read(2) == b"ab"
     channel.fill(4)
 
@@ -114,8 +112,8 @@ def test_after_the_deadline_nothing_is_sent_and_the_session_stays_as_it_is(peer:
     assert peer.heard() == b""
 
 
-def test_no_answer_by_the_deadline_is_the_deadline_exceeded(monkeypatch):
-    channel = scripted(monkeypatch, (31, b"late"))
+def test_no_answer_by_the_deadline_is_the_deadline_exceeded():
+    channel = scripted((31, b"late"))
     channel.send(b"?")
 
     with pytest.raises(DeadlineExceeded):
@@ -123,8 +121,8 @@ def test_no_answer_by_the_deadline_is_the_deadline_exceeded(monkeypatch):
     assert clock_of(channel).monotonic() == pytest.approx(1030)
 
 
-def test_an_answer_that_trickles_in_is_over_at_the_deadline(monkeypatch):
-    channel = scripted(monkeypatch, *[(10, b"x")] * 100)
+def test_an_answer_that_trickles_in_is_over_at_the_deadline():
+    channel = scripted(*[(10, b"x")] * 100)
     channel.send(b"?")
 
     with pytest.raises(DeadlineExceeded):
@@ -132,9 +130,9 @@ def test_an_answer_that_trickles_in_is_over_at_the_deadline(monkeypatch):
     assert clock_of(channel).monotonic() == pytest.approx(1030)
 
 
-def test_messages_that_trickle_in_one_by_one_are_over_at_the_deadline_too(monkeypatch):
+def test_messages_that_trickle_in_one_by_one_are_over_at_the_deadline_too():
     """As notices do, or the rows of a slow query: each fill is met, and the flight goes on."""
-    channel = scripted(monkeypatch, *[(10, b"x")] * 100)
+    channel = scripted(*[(10, b"x")] * 100)
     channel.send(b"?")
 
     with pytest.raises(DeadlineExceeded):
@@ -144,8 +142,8 @@ def test_messages_that_trickle_in_one_by_one_are_over_at_the_deadline_too(monkey
     assert clock_of(channel).monotonic() <= 1030 + 10
 
 
-def test_rows_that_keep_coming_do_not_carry_a_flight_over_the_deadline(monkeypatch):
-    channel = scripted(monkeypatch, *[(1, b"x" * RECEIVE_BYTES)] * 1000)
+def test_rows_that_keep_coming_do_not_carry_a_flight_over_the_deadline():
+    channel = scripted(*[(1, b"x" * RECEIVE_BYTES)] * 1000)
     channel.send(b"?")
 
     with pytest.raises(DeadlineExceeded):
@@ -154,8 +152,8 @@ def test_rows_that_keep_coming_do_not_carry_a_flight_over_the_deadline(monkeypat
             channel.position = len(channel.buffer)
 
 
-def test_a_new_bound_replaces_the_old(monkeypatch):
-    channel = scripted(monkeypatch, (8, b"x"), seconds=1)
+def test_a_new_bound_replaces_the_old():
+    channel = scripted((8, b"x"), seconds=1)
     channel.bound(Deadline.after(10, clock_of(channel)))
     channel.send(b"?")
     channel.fill()
@@ -163,8 +161,8 @@ def test_a_new_bound_replaces_the_old(monkeypatch):
     assert channel.buffer == b"x"
 
 
-def test_without_a_deadline_it_waits_for_as_long_as_it_takes(monkeypatch):
-    channel = scripted(monkeypatch, (1e9, b"x"))
+def test_without_a_deadline_it_waits_for_as_long_as_it_takes():
+    channel = scripted((1e9, b"x"))
     channel.bound(Deadline.never())
     channel.send(b"?")
     channel.fill()
@@ -175,10 +173,8 @@ def test_without_a_deadline_it_waits_for_as_long_as_it_takes(monkeypatch):
 @pytest.mark.parametrize(
     "end", [b"", ConnectionResetError(104, "reset"), BrokenPipeError(32, "pipe")]
 )
-def test_a_peer_that_is_gone_while_an_answer_is_awaited_may_have_run_the_statement(
-    monkeypatch, end
-):
-    channel = scripted(monkeypatch, (0, b"par"), (0, end))
+def test_a_peer_that_is_gone_while_an_answer_is_awaited_may_have_run_the_statement(end):
+    channel = scripted((0, b"par"), (0, end))
     channel.send(b"?")
 
     with pytest.raises(ConnectionLost) as raised:
@@ -249,8 +245,8 @@ def test_a_receiver_that_takes_nothing_does_not_hold_the_sender_past_the_deadlin
         channel.send(b"x" * 10_000_000)
 
 
-def test_a_message_of_any_announced_length_takes_no_such_memory_at_once(monkeypatch):
-    channel = scripted(monkeypatch, (0, b"x"))
+def test_a_message_of_any_announced_length_takes_no_such_memory_at_once():
+    channel = scripted((0, b"x"))
     with pytest.raises(ConnectionLost):
         channel.fill(2**31 - 1)
 
@@ -291,3 +287,20 @@ def test_closing_it_closes_the_socket(peer: Peer):
 
     assert peer.socket.recv(1) == b""
     assert isinstance(channel.socket, socket.socket)
+
+
+def test_a_look_does_not_go_on_for_as_long_as_the_server_says_something():
+    channel = scripted(*[(0.0, b"x" * RECEIVE_BYTES)] * 1000)
+
+    assert not channel.look()
+    assert len(channel.buffer) <= MAX_RECEIVE_BYTES + RECEIVE_BYTES
+
+
+def test_more_than_there_is_room_for_is_not_received():
+    channel = scripted(*[(0.0, b"x" * RECEIVE_BYTES)] * 1000)
+    channel.room = 2.5 * RECEIVE_BYTES
+
+    with pytest.raises(ResultTooLarge):
+        channel.fill(RECEIVE_BYTES * 500)
+
+    assert len(channel.socket.asked) == 3  # type: ignore[attr-defined]

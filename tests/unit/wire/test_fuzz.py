@@ -21,6 +21,7 @@ from broker.errors import (
     ConnectionLost,
     DeadlineExceeded,
     ProtocolError,
+    ResultTooLarge,
     StatementError,
 )
 from broker.settings import Flavour, Settings, Tls
@@ -328,3 +329,66 @@ def test_a_huge_message_that_does_not_come_takes_no_memory(code: bytes, hangs_up
             tracemalloc.stop()
         assert peak_bytes < BOUNDED_BYTES
         assert not session.whole
+
+
+LIMIT_BYTES = 1 << 20
+TIME_S = 60.0  # for an answer that comes
+
+
+def lent_with_time(session: Session) -> None:
+    """Run a statement as a lent session does."""
+    session.bound(Deadline.after(TIME_S))
+    session.run("select 1")
+
+
+def alone_with_time(session: Session) -> None:
+    """Run a statement as db.run does."""
+    session.execute(b"select 1", [()], Deadline.after(TIME_S))
+
+
+def much_with_time(session: Session) -> None:
+    """Run a statement that takes long to send."""
+    session.execute(b"x" * (8 << 20), [()], Deadline.after(TIME_S))
+
+
+@pytest.mark.parametrize(
+    "run", [lent_with_time, alone_with_time, much_with_time], ids=["lent", "alone", "much is sent"]
+)
+@pytest.mark.parametrize(
+    "chunk",
+    [lambda _: row("1") * 4000, lambda _: row("x" * (16 << 20))],
+    ids=["many rows", "one huge row"],
+)
+def test_more_rows_than_there_is_room_for_are_left_unread(
+    chunk: Callable[[int], bytes], run: Callable[[Session], None]
+) -> None:
+    """And the session, which still sends them, is not used again."""
+    with closing(Peer()) as peer:
+        session, over = peer.session(max_answer_bytes=LIMIT_BYTES), threading.Event()
+        peer.says(PARSED + BOUND + described(("n", TEXT)))
+        sender = threading.Thread(target=flood, args=(peer, chunk, over))
+        sender.start()
+        try:
+            with pytest.raises(ResultTooLarge, match=r"^over 1 MB came\. .*BROKER_MAX_RESULT_MB"):
+                run(session)
+        finally:
+            over.set()
+            session.close()
+            peer.socket.close()
+            sender.join()
+        assert session.gave_up
+        assert not session.whole
+
+
+def test_the_room_is_each_flights_own() -> None:
+    with closing(Peer()) as peer:
+        session = peer.session(max_answer_bytes=LIMIT_BYTES)
+        for _ in range(3):
+            peer.says(PARSED + BOUND + described(("n", TEXT)))
+            sender = threading.Thread(
+                target=peer.says, args=(row("x" * 600_000), done("SELECT 1"), ready())
+            )
+            sender.start()
+            alone_with_time(session)
+            sender.join()
+        assert session.whole

@@ -1,0 +1,46 @@
+"""PEP 249 on the broker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.application.handlers.timed import timed
+from broker import Broker
+from broker.dbapi import Cursor, connect
+
+db = Broker.from_env()
+
+
+def _account(cursor: Cursor, event: dict[str, Any]) -> dict[str, Any]:
+    cursor.execute("select id, owner from account where id = %s", (event["account"],))
+    [[account, owner]] = cursor.fetchall()
+    return {"account": account, "owner": owner}
+
+
+@timed
+@db.handler
+def write(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Pay."""
+    with connect(db) as connection:
+        cursor = connection.cursor()
+        answer = _account(cursor, event)
+        cursor.execute(
+            "insert into payment (token, account, amount) values (%s, %s, %s) returning id",
+            (event["token"], event["account"], event["amount"]),
+        )
+        [[payment]] = cursor.fetchall()
+        cursor.execute(
+            "update account set balance = balance - %s where id = %s",
+            (event["amount"], event["account"]),
+        )
+        connection.commit()
+        return {**answer, "payment": payment}
+
+
+@timed
+@db.handler
+def read(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Say whose account it is."""
+    with connect(db) as connection:
+        connection.autocommit = True
+        return _account(connection.cursor(), event)

@@ -1,0 +1,1 @@
+"""A FastAPI application in Lambda, on the broker's sessions."""

@@ -1,0 +1,1 @@
+"""A job that a schedule starts: old rows become daily counts, a batch at a time."""

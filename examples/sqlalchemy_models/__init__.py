@@ -1,0 +1,1 @@
+"""SQLAlchemy's models on the broker's sessions."""

@@ -1,0 +1,1 @@
+"""A result of any size on its way to S3, in the memory of one page and one part."""
