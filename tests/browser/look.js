@@ -3,6 +3,7 @@
 ({ smallestPx, codeMayScroll }) => {
   const TEXT = 4.5, LINE = 3, SLACK_PX = 1;
   const wrong = new Set();
+  const page = document.scrollingElement;
   const say = (what) => wrong.add(what);
   const short = (text) => `“${text.trim().replace(/\s+/g, " ").slice(0, 40)}”`;
 
@@ -90,6 +91,7 @@
     intoView(range.getBoundingClientRect());
     const box = range.getBoundingClientRect();
     if (box.width < 2 || box.height < 2) continue;
+    if (box.right <= 0 || box.left >= page.clientWidth) continue;  // in a drawer that is shut
     const style = getComputedStyle(element);
     const drawing = element.closest("svg");
     const scale = drawing ? Math.hypot(element.getScreenCTM().a, element.getScreenCTM().b) : 1;
@@ -149,7 +151,6 @@
       if (/auto|scroll/.test(style.overflowX) && !codeMayScroll) say(`${short(at.textContent)} scrolls sideways`);
     }
   }
-  const page = document.scrollingElement;
   if (page.scrollWidth > page.clientWidth) say(`the page is ${page.scrollWidth} px wide in ${page.clientWidth}`);
   if (!seen.size) say("there is no text");
 
