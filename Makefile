@@ -26,7 +26,7 @@ demo: setup ## run the main job on a real PostgreSQL and PgBouncer, and write a 
 up: setup ## run PostgreSQL and PgBouncer for development, until Ctrl-C
 	@.venv/bin/broker up
 
-test: setup node .setup/postgres_versions.stamp .setup/checkov.stamp .setup/emulator.stamp check ## check, then run every test
+test: setup node .setup/postgres_versions.stamp .setup/checkov.stamp .setup/emulator.stamp .setup/chromium.stamp check ## check, then run every test
 	@echo '==> pytest'
 	@$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile </dev/null
 
@@ -88,6 +88,11 @@ clean: ## remove everything that was made here
 .setup/postgres_tls.stamp: .setup/venv.stamp scripts/postgres_tls.py scripts/debian.py $(if $(wildcard .venv/postgres-tls/postgres .venv/postgres-tls.missing),,FORCE)
 	@echo '==> PostgreSQL with TLS'
 	@$(PYTHON_IN_VENV) scripts/postgres_tls.py </dev/null
+	@touch $@
+
+.setup/chromium.stamp: .setup/venv.stamp scripts/chromium.py scripts/debian.py $(if $(wildcard .venv/chromium .venv/chromium.missing),,FORCE)
+	@echo '==> Chromium'
+	@$(PYTHON_IN_VENV) scripts/chromium.py </dev/null
 	@touch $@
 
 .setup/postgres_versions.stamp: .setup/venv.stamp scripts/postgres_versions.py $(wildcard scripts/postgres_versions/*.json) $(if $(wildcard .venv/postgres/*),,FORCE)

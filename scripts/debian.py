@@ -127,3 +127,19 @@ def unpack(apt: Apt, package: str, version: str, folder: Path, *, without: str =
     archive.unlink()
     libraries = re.findall(r"(?:^|, )(lib[a-z0-9.+-]+)", depends)
     apt.install([n for n in libraries if not re.match(without, n) and not is_installed(n)])
+
+
+def missing(apt: Apt, package: str) -> dict[str, str]:
+    """Return the packages that installing this one would add, and their versions."""
+    told = apt("apt-get", "install", "--simulate", "--no-install-recommends", package)
+    return dict(re.findall(r"^Inst (\S+) \((\S+) ", told, flags=re.MULTILINE))
+
+
+def unpack_all(apt: Apt, packages: dict[str, str], folder: Path) -> None:
+    """Unpack the packages, at these versions, into the new folder; nothing is installed."""
+    folder.mkdir()
+    names = [f"{name}={version}" for name, version in packages.items()]
+    apt("apt-get", "download", *names, cwd=folder)
+    for archive in folder.glob("*.deb"):
+        run("dpkg-deb", "-x", archive, folder)
+        archive.unlink()

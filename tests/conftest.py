@@ -7,6 +7,7 @@
 - `database`: a new role that owns a new, empty database in it.
 - `broker_to`: a function that makes a Broker on it, direct or through a pooler, with the settings
   given: `db = broker_to(pooler, max_sessions=2)`. It is closed with the test.
+- `browser`: a headless Chromium; skipped where none is to be had.
 - `pgbouncer`: a function that starts a PgBouncer in front of `database`, with the settings given:
   `pooler = pgbouncer(default_pool_size="2")`. It ends with the test.
 """
@@ -18,7 +19,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pg8000.native
 import pytest
@@ -29,6 +30,10 @@ from broker.local.pgbouncer import PgBouncer
 from broker.local.postgres import Postgres
 from broker.local.process import ServerError
 from broker.settings import Flavour, Tls
+from tests.browser.chromium import chromium
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytest_plugins = ["broker.testing"]
 numbers = itertools.count(1)
@@ -157,3 +162,10 @@ def broker_to(database: Database) -> Iterator[Callable[..., Broker]]:
             return made.enter_context(Broker(database.settings(through, **changes)))
 
         yield make
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Run a Chromium for the module; its event loop would be in the way of other modules' tests."""
+    with chromium() as running:
+        yield running

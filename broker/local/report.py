@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from broker.local.acts import Act
 from broker.local.demo_plan import demo_plan
-from broker.page import BLUE, GREY, RED, plot, styled, write_page
+from broker.page import BLUE, GREY, RED, add_limit, duration, log_ticks, plot, write_page
 
 LEADS = {
     "Without a broker": "Each environment keeps a plain connection of its own. PostgreSQL takes "
@@ -30,8 +30,8 @@ def write_report(acts: Sequence[Act], path: Path) -> None:
         body += [
             f"<h2>{escape(act.name)}</h2>",
             f"<p>{escape(LEADS.get(act.name, ''))}</p>",
-            plot(_sessions(act)),
-            plot(_latencies(act)),
+            plot(_sessions(act), "Server sessions over time"),
+            plot(_latencies(act), "Latency distribution", _percentiles(act)),
         ]
     write_page(
         path,
@@ -42,21 +42,21 @@ def write_report(acts: Sequence[Act], path: Path) -> None:
 
 
 def _table(acts: Sequence[Act]) -> str:
-    head = "".join(f"<th>{escape(act.name)}</th>" for act in acts)
+    head = "".join(f"<th scope='col'>{escape(act.name)}</th>" for act in acts)
     columns = [act.summary() for act in acts]
     rows = []
     for name in columns[0]:
         cells = "".join(
             f"<td{_shade(name, column[name])}>{column[name]}</td>" for column in columns
         )
-        rows.append(f"<tr><th>{name}</th>{cells}</tr>")
+        rows.append(f"<tr><th scope='row'>{name}</th>{cells}</tr>")
     broken = [f"{act.name}: {promise}" for act in acts for promise in act.broken]
     verdict = "".join(f"<p class='bad'>Broken: {escape(promise)}</p>" for promise in broken)
     limit = demo_plan().whole("max_connections")
     return (
         f"<p>PostgreSQL with max_connections = {limit}. Latencies are those of answered "
         "requests, cold starts and waiting included.</p>"
-        f"<div class='table'><table><thead><tr><th></th>{head}</tr></thead>"
+        f"<div class='table'><table><thead><tr><td></td>{head}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
         f"{verdict or '<p class=good>Every promise was kept.</p>'}"
     )
@@ -68,25 +68,21 @@ def _shade(name: str, cell: str) -> str:
     return f" class='{'good' if cell == 'none' else 'bad'}'"
 
 
+def _percentiles(act: Act) -> str:
+    return f"p50 {duration(act.p50_ms)}, p99 {duration(act.p99_ms)}"
+
+
 def _sessions(act: Act) -> go.Figure:
     figure, limit = go.Figure(), demo_plan().whole("max_connections")
     times = [sample.at_s for sample in act.samples]
     sessions = [sample.sessions for sample in act.samples]
     figure.add_scatter(x=times, y=sessions, mode="lines", line={"color": BLUE})
-    figure.add_hline(
-        y=limit, line={"color": RED, "dash": "dash"},
-        annotation={"text": f"max_connections = {limit}", "font": {"color": RED}},
-        annotation_position="top left",
-    )  # fmt: skip
+    add_limit(figure, limit, f"max_connections = {limit}", RED, "dash")
     if act.session_limit < limit:
-        figure.add_hline(
-            y=act.session_limit, line={"color": BLUE, "dash": "dot"},
-            annotation={"text": f"the pool: {act.session_limit}", "font": {"color": BLUE}},
-            annotation_position="top left",
-        )  # fmt: skip
+        add_limit(figure, act.session_limit, f"the pool: {act.session_limit}", GREY, "dot")
     figure.update_xaxes(title="seconds")
-    figure.update_yaxes(range=[0, limit * 1.15])
-    return styled(figure, "Server sessions over time")
+    figure.update_yaxes(range=[0, limit * 1.2])
+    return figure
 
 
 def _latencies(act: Act) -> go.Figure:
@@ -98,15 +94,14 @@ def _latencies(act: Act) -> go.Figure:
         x=values[::step], y=shares[::step], name="answered within", mode="lines",
         line={"color": BLUE},
     )  # fmt: skip
-    for percent, value, y, anchor in (
-        (50, act.p50_ms, 50, "left"),
-        (99, act.p99_ms, 4, "right"),
-    ):
+    for percent, value, anchor in ((50, act.p50_ms, "right"), (99, act.p99_ms, "left")):
         line = {"color": GREY, "dash": "dot"}
         figure.add_shape(type="line", x0=value, x1=value, y0=0, y1=1, yref="y domain", line=line)
-        label = f" p{percent} {value:,.0f} ms "
-        x = log10(value)  # on a log axis an annotation's x is the exponent
-        figure.add_annotation(x=x, y=y, text=label, showarrow=False, xanchor=anchor)
-    figure.update_xaxes(title="milliseconds", type="log", dtick=1)
-    figure.update_yaxes(title="% of requests", range=[0, 103])
-    return styled(figure, "Latency distribution")
+        figure.add_annotation(
+            x=log10(value),  # on a log axis an annotation's x is the exponent
+            y=1, yref="y domain", yanchor="bottom", xanchor=anchor, text=f"p{percent}",
+            showarrow=False,
+        )  # fmt: skip
+    figure.update_xaxes(log_ticks(values[0], values[-1]) | {"title": "answered within"})
+    figure.update_yaxes(range=[0, 103], ticksuffix=" %")
+    return figure

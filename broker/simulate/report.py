@@ -9,16 +9,27 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
-from broker.page import BLUE, GREY, RED, plot, styled, write_page
+from broker.page import (
+    AMBER,
+    BLUE,
+    GREEN,
+    GREY,
+    PINK,
+    RED,
+    VIOLET,
+    add_limit,
+    log_ticks,
+    plot,
+    write_page,
+)  # fmt: skip
 from broker.simulate.failure import Failure
 from broker.simulate.timeline import Outcome, Span
 
-AMBER, GREEN = "#d9a03f", "#3fa37a"
 SHADES = {
     Failure.THROTTLED: AMBER,
     Failure.REFUSED: RED,
-    Failure.CAPPED: "#9a6dd7",
-    Failure.NO_CLIENT_SLOT: "#c76ba3",
+    Failure.CAPPED: VIOLET,
+    Failure.NO_CLIENT_SLOT: PINK,
     Failure.TIMED_OUT: BLUE,
 }
 MIDNIGHT = datetime(2000, 1, 1, tzinfo=UTC)  # the plots show times of day
@@ -28,13 +39,18 @@ def write_report(outcome: Outcome, path: Path, head: Sequence[str]) -> None:
     """Write the report to `path`; the lines of `head` stand above the plots."""
     lines = [f"<p class='{_shade(outcome)}'>{escape(head[0])}</p>"]
     lines += [f"<p>{escape(line)}</p>" for line in head[1:]]
-    figures = [_sessions(outcome), _environments(outcome), _latencies(outcome)]
-    figures += [_waiting(outcome), _requests(outcome)]
+    plots = [
+        plot(_sessions(outcome), "Server sessions"),
+        plot(_environments(outcome), "Environments"),
+        plot(_latencies(outcome), "Latency", "of answered requests"),
+        plot(_waiting(outcome), "Waiting", "for a session or a connection, at most"),
+        plot(_requests(outcome), "Requests a second"),
+    ]
     write_page(
         path,
         title="lambda-pg-broker: the simulation's report",
         heading=f"{outcome.shape.deployment.file}, simulated",
-        body="".join(lines + [plot(each) for each in figures]),
+        body="".join(lines + plots),
     )
 
 
@@ -54,23 +70,11 @@ def _add(figure: go.Figure, outcome: Outcome, values: Sequence[float | None], na
     )  # fmt: skip
 
 
-def _mark(figure: go.Figure, value: int, name: str, shade: str, dash: str) -> None:
-    figure.add_hline(
-        y=value, line={"color": shade, "dash": dash},
-        annotation={"text": f"{name}: {value:,}", "font": {"color": shade}},
-        annotation_position="top left",
-    )  # fmt: skip
-
-
-def _finished(figure: go.Figure, outcome: Outcome, title: str) -> go.Figure:
+def _over_time(figure: go.Figure, outcome: Outcome) -> go.Figure:
     day = outcome.total.for_s >= 3600
     figure.update_xaxes(tickformat="%H:%M" if day else "%M:%S", hoverformat="%H:%M:%S")
-    figure.update_yaxes(rangemode="tozero")
-    figure = styled(figure, title, legend=True)
-    figure.update_layout(
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right"},
-        hovermode="x unified",
-    )
+    figure.update_yaxes(rangemode="tozero", tickformat=",")
+    figure.update_layout(hovermode="x unified")
     return figure
 
 
@@ -78,10 +82,12 @@ def _sessions(outcome: Outcome) -> go.Figure:
     figure, form = go.Figure(), outcome.shape
     _add(figure, outcome, [s.peak.sessions for s in outcome.spans], "open, with reserves", BLUE)
     _add(figure, outcome, [s.peak.active for s in outcome.spans], "active", GREEN)
-    _mark(figure, form.max_connections, "max_connections", RED, "dash")
+    limit = form.max_connections
+    add_limit(figure, limit, f"max_connections: {limit:,}", RED, "dash")
     if form.sessions_at_worst < form.max_connections:
-        _mark(figure, form.sessions_at_worst, "the plan's worst moment", GREY, "dot")
-    return _finished(figure, outcome, "Server sessions")
+        worst = form.sessions_at_worst
+        add_limit(figure, worst, f"the plan's worst moment: {worst:,}", GREY, "dot")
+    return _over_time(figure, outcome)
 
 
 def _environments(outcome: Outcome) -> go.Figure:
@@ -90,22 +96,24 @@ def _environments(outcome: Outcome) -> go.Figure:
     _add(figure, outcome, [span.peak.environments for span in spans], "environments", BLUE)
     _add(figure, outcome, [span.peak.connections for span in spans], "their connections", GREEN)
     _add(figure, outcome, [span.cold_starts for span in spans], "cold starts", AMBER)
-    return _finished(figure, outcome, "Environments")
+    return _over_time(figure, outcome)
 
 
 def _latencies(outcome: Outcome) -> go.Figure:
     figure = go.Figure()
     _add(figure, outcome, [span.quantile_ms(0.5) for span in outcome.spans], "p50", BLUE)
     _add(figure, outcome, [span.quantile_ms(0.99) for span in outcome.spans], "p99", AMBER)
-    figure = _finished(figure, outcome, "Latency of answered requests, ms")
-    figure.update_yaxes(type="log", dtick="D2", rangemode="normal")
+    figure = _over_time(figure, outcome)
+    known = [value for trace in figure.data for value in trace.y if value]
+    if known:
+        figure.update_yaxes(log_ticks(min(known), max(known)) | {"rangemode": "normal"})
     return figure
 
 
 def _waiting(outcome: Outcome) -> go.Figure:
     figure = go.Figure()
     _add(figure, outcome, [s.peak.waiting for s in outcome.spans], "waiting", BLUE, fill="tozeroy")
-    return _finished(figure, outcome, "Requests that wait for a session or a connection, at most")
+    return _over_time(figure, outcome)
 
 
 def _requests(outcome: Outcome) -> go.Figure:
@@ -119,4 +127,4 @@ def _requests(outcome: Outcome) -> go.Figure:
     if total.refusals and not total.failed[Failure.REFUSED]:
         rates = [span.refusals / span.for_s for span in outcome.spans]
         _add(figure, outcome, rates, "53300 at the pooler", RED)
-    return _finished(figure, outcome, "Requests a second")
+    return _over_time(figure, outcome)

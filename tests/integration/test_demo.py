@@ -9,21 +9,57 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.browser.chromium import SCHEMES, WIDTHS, Scheme, lines_drawn, opened, unreadable
 from tests.wait import wait_until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 BROKER = [sys.executable, "-c", "from broker.cli import main; main()"]
 
 
-@pytest.fixture
-def temporary(tmp_path: Path) -> Iterator[Path]:
+@dataclass(frozen=True)
+class Played:
+    """What a whole demo left."""
+
+    exit_code: int
+    out: str
+    err: str
+    report: Path
+    left_files: list[Path]
+    left_processes: list[str]
+
+
+@contextmanager
+def short_folder() -> Iterator[Path]:
     """Make a folder for the stack's temporary files, short enough for a socket's path."""
     with tempfile.TemporaryDirectory(prefix="t", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
+
+
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    with short_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    """Play the demo, once for all that look at what it left."""
+    report = tmp_path_factory.mktemp("demo") / "report.html"
+    with short_folder() as temporary:
+        process = start(["demo", "--json", "--report", str(report)], temporary)
+        out, err = process.communicate(timeout=280)
+        left = list(temporary.iterdir()), processes_using(temporary)
+    return Played(process.returncode, out, err, report, *left)
 
 
 def start(command: list[str], temporary: Path, **variables: str) -> subprocess.Popen[str]:
@@ -47,13 +83,9 @@ def processes_using(folder: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_demo_keeps_its_promises_and_leaves_nothing(temporary: Path, tmp_path: Path) -> None:
-    report = tmp_path / "report.html"
-    process = start(["demo", "--json", "--report", str(report)], temporary)
-    out, err = process.communicate(timeout=280)
-
-    assert process.returncode == 0, err
-    told = json.loads(out)
+def test_the_demo_keeps_its_promises_and_leaves_nothing(played: Played) -> None:
+    assert played.exit_code == 0, played.err
+    told = json.loads(played.out)
     assert told["kept"] is True
     without, with_broker, as_lambda = told["acts"]
     assert without["failures"]["53300"] > 0
@@ -71,11 +103,25 @@ def test_the_demo_keeps_its_promises_and_leaves_nothing(temporary: Path, tmp_pat
         }  # fmt: skip
         assert act["acknowledged"] == act["found"] > 0
         assert act["acknowledged"] + sum(act["failures"].values()) == act["requests"]
-    html = report.read_text()
+    html = played.report.read_text()
     assert html.count("plotly-graph-div") == 6
     assert "src=" not in html.split("</style>")[0], "it must need nothing from elsewhere"
-    assert list(temporary.iterdir()) == []
-    assert processes_using(temporary) == []
+    assert played.left_files == []
+    assert played.left_processes == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_report_draws_its_plots_and_is_readable(
+    played: Played, browser: Browser, scheme: Scheme, width: int
+) -> None:
+    """No error, nothing from elsewhere, no sideways scroll; sizes and contrasts are enough."""
+    wrong: list[str] = []
+    with opened(browser, played.report.as_uri(), scheme, width, wrong) as page:
+        assert lines_drawn(page) == 6
+        wrong += unreadable(page)
+    assert wrong == []
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
