@@ -9,7 +9,7 @@ MOVED := $(if $(filter-out $(ROOT),$(shell cat .venv/root 2>/dev/null)),moved)
 CDK := PATH="$(ROOT)/.venv/bin:$$PATH" CDK_DISABLE_CLI_TELEMETRY=true node_modules/.bin/cdk
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test deploy-test check chaos docs synth deploy destroy node bench lock clean FORCE
+.PHONY: help setup demo up test deploy-test check chaos docs synth deploy destroy node bench lock dist audit clean FORCE
 .NOTPARALLEL:
 # A setup step that fails must not look done.
 .DELETE_ON_ERROR:
@@ -68,6 +68,13 @@ bench: setup ## measure, side by side, what the README claims
 lock: setup ## make constraints.txt again, with the newest versions that pyproject.toml allows
 	@sh scripts/venv.sh lock </dev/null
 
+dist: setup node .setup/release.stamp ## build wheel, sdist and layer, and list what is in them (contents, licences, SBOM), in dist/
+	@PATH="$(ROOT)/.venv/bin:$$PATH" $(PYTHON_IN_VENV) scripts/release.py dist </dev/null
+
+# --strict: a package that the service does not know was not looked at, which is no "none found".
+audit: .setup/release.stamp ## look for known vulnerabilities in what constraints.txt pins (asks pypi.org)
+	@.setup/release/bin/pip-audit --strict --progress-spinner off --disable-pip --no-deps -r constraints.txt </dev/null
+
 clean: ## remove everything that was made here
 	rm -rf .venv .setup build dist site node_modules cdk.out report.html
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -105,9 +112,14 @@ clean: ## remove everything that was made here
 	@PATH="$(ROOT)/.venv/bin:$$PATH" npm ci --silent </dev/null
 	@touch $@
 
-.setup/checkov.stamp: .setup/venv.stamp scripts/checkov.sh scripts/checkov.txt
+.setup/checkov.stamp: .setup/venv.stamp scripts/tool.sh scripts/checkov.txt
 	@echo '==> checkov'
-	@sh scripts/checkov.sh </dev/null
+	@sh scripts/tool.sh checkov </dev/null
+	@touch $@
+
+.setup/release.stamp: .setup/venv.stamp scripts/tool.sh scripts/release.txt
+	@echo '==> SBOM and audit'
+	@sh scripts/tool.sh release </dev/null
 	@touch $@
 
 .setup/emulator.stamp: .setup/venv.stamp scripts/emulator.sh tests/deployment/constraints.txt $(if $(wildcard .setup/emulator/bin/python),,FORCE)

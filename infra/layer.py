@@ -5,6 +5,8 @@ from __future__ import annotations
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+import broker
+
 from . import places
 from .bundling import asset
 from .options import BUNDLED
@@ -14,6 +16,12 @@ LOCAL = ("cli", "local", "pgbouncer", "plan", "simulate", "observe")
 """Parts of the library that a handler never loads."""
 DRIVER = ("pg8000", "scramp", "asn1crypto", "python-dateutil", "six")
 POWERTOOLS = ("aws-lambda-powertools", "jmespath", "typing-extensions")
+RUNTIMES = (
+    lambda_.Runtime.PYTHON_3_11,
+    lambda_.Runtime.PYTHON_3_12,
+    lambda_.Runtime.PYTHON_3_13,
+    lambda_.Runtime.PYTHON_3_14,
+)
 RDS_CA = "broker/rds-ca.pem"
 RDS_CA_IN_FUNCTION = f"/opt/{RDS_CA}"
 
@@ -38,12 +46,7 @@ class Layer(lambda_.LayerVersion):
             scope,
             id,
             code=asset(layer_package(powertools, ca), places.LIBRARY),
-            description="lambda-pg-broker and pg8000",
-            compatible_runtimes=[
-                lambda_.Runtime.PYTHON_3_11,
-                lambda_.Runtime.PYTHON_3_12,
-                lambda_.Runtime.PYTHON_3_13,
-                lambda_.Runtime.PYTHON_3_14,
-            ],
+            description=f"lambda-pg-broker {broker.__version__} and pg8000",
+            compatible_runtimes=list(RUNTIMES),
             compatible_architectures=[lambda_.Architecture.ARM_64, lambda_.Architecture.X86_64],
         )

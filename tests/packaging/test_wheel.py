@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tarfile
-import venv
 import zipfile
 from pathlib import Path
 
-import pytest
+from wheels import run
 
 import broker
 
 ROOT = Path(__file__).parents[2]
+PYRIGHT = ROOT / "node_modules/.bin/pyright"
 USERS_PROGRAM = """
 from typing import Any, assert_type
 
@@ -43,36 +44,6 @@ def others(settings: Settings, deadline: Deadline) -> float:
 """
 
 
-def succeed(*command: str | Path, cwd: Path) -> str:
-    """Run it, and return what it printed."""
-    done = subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the sdist, and the wheel from that sdist: so it must be complete."""
-    directory = tmp_path_factory.mktemp("dist")
-    succeed(sys.executable, "-m", "build", "-o", directory, ROOT, cwd=directory)
-    return directory
-
-
-@pytest.fixture(scope="module")
-def clean(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install the wheel in an environment that has nothing else; return its Python."""
-    directory = tmp_path_factory.mktemp("clean")
-    venv.create(directory, with_pip=True, symlinks=True)
-    python = directory / "bin" / "python"
-    (wheel,) = built.glob("*.whl")
-    succeed(
-        python, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", wheel, cwd=directory
-    )
-    return python
-
-
 def test_the_wheel_holds_the_packages_and_their_types_and_nothing_else(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     assert wheel.name.split("-")[1] == broker.__version__
@@ -95,14 +66,14 @@ def test_the_sdist_holds_no_leftovers(built: Path) -> None:
 
 def test_the_library_is_imported_where_only_the_wheel_is(clean: Path, tmp_path: Path) -> None:
     used = "import broker, broker.dbapi; print(broker.__version__)"
-    assert succeed(clean, "-c", used, cwd=tmp_path).strip() == broker.__version__
+    assert run(clean, "-c", used, cwd=tmp_path).strip() == broker.__version__
 
 
 def test_a_users_program_is_typed_from_the_wheel_alone(clean: Path, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(USERS_PROGRAM)
     mypy = (sys.executable, "-m", "mypy", "--strict", "--python-executable", clean)
-    succeed(*mypy, "--cache-dir", tmp_path / "cache", program, cwd=tmp_path)
+    run(*mypy, "--cache-dir", tmp_path / "cache", program, cwd=tmp_path)
     program.write_text(USERS_PROGRAM.replace("assert_type(rows, Result)", "rows.dict()"))
     wrong = subprocess.run(
         [*mypy, "--cache-dir", tmp_path / "cache", program],
@@ -112,6 +83,30 @@ def test_a_users_program_is_typed_from_the_wheel_alone(clean: Path, tmp_path: Pa
         check=False,
     )
     assert '"Result" has no attribute "dict"' in wrong.stdout
+
+
+def pyright(program: Path, python: Path) -> subprocess.CompletedProcess[str]:
+    """Check the program in strict mode, with the .venv's Node."""
+    (program.parent / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}')
+    assert PYRIGHT.exists(), "make node makes it"
+    return subprocess.run(
+        [PYRIGHT, "--pythonpath", python, program],
+        cwd=program.parent,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_users_program_is_clean_in_pyright_s_strict_mode_too(clean: Path, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(USERS_PROGRAM)
+    done = pyright(program, clean)
+    assert done.returncode == 0, done.stdout + done.stderr
+    program.write_text(USERS_PROGRAM.replace("assert_type(rows, Result)", "rows.dict()"))
+    wrong = pyright(program, clean)
+    assert 'Cannot access attribute "dict" for class "Result"' in wrong.stdout
 
 
 def test_the_command_says_what_it_lacks_where_only_the_wheel_is(clean: Path) -> None:
