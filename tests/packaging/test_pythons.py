@@ -15,6 +15,7 @@ from infra.layer import RUNTIMES
 
 from .interpreters import SUPPORTED, interpreter
 
+LOOKED_AT = {"BROKER_FRESH_S": "0"}  # each session, each time: no moment in which it is trusted
 CLASSIFIER = "Programming Language :: Python :: 3."
 PROGRAM = """
 import platform
@@ -66,7 +67,7 @@ def test_the_wheel_reads_writes_and_survives_a_killed_session_on(
     done = subprocess.run(
         [installed, "-X", "dev", "-W", "error", "-c", PROGRAM],
         cwd=tmp_path,
-        env=broker_database.variables(Flavour.DIRECT),
+        env={**broker_database.variables(Flavour.DIRECT), **LOOKED_AT},
         capture_output=True,
         text=True,
         check=False,
