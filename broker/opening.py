@@ -146,5 +146,8 @@ class Opener:
     def _given_up(self, error: ConnectError, attempts: int, started_s: float) -> ConnectError:
         took_s = self._clock.monotonic() - started_s
         tried = f"tried {attempts} time{'s' if attempts > 1 else ''} in {took_s:.1f} s"
-        advice = " ".join((type(error).__doc__ or "").split())
-        return type(error)(f"{error.args[0]} ({tried}). {advice}", sqlstate=error.sqlstate)
+        advice = type(error)().args[0]
+        said = error.args[0].removesuffix(advice).rstrip(" .")
+        told = type(error)(f"{said} ({tried}). {advice}")
+        told.__dict__.update(error.__dict__)  # the SQLSTATE, and the numbers of a cap
+        return told

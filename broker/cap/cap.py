@@ -26,6 +26,7 @@ log = logging.getLogger("broker")
 
 PATIENCE_S = 3.0  # with a table that is busy, before it counts as unreachable
 GIVE_BACK_S = 0.5  # of an invocation's end; what is not given back in time expires
+LOOK_S = 0.05  # a look that has less is cut off, and would call the table unreachable
 FULL_BASE_S = 0.1  # first wait's upper end when full; each look costs a read unit a shard
 TRIES_A_LOOK = 3  # free slots tried before looking again: more than that are others' by now
 RENEWAL_REST = 1 / 12  # of the life, after a renewal that was not urgent and failed
@@ -144,7 +145,7 @@ class Cap:
                 held += len(slots) - len(free)
             self._count("cap_full")
             wait_s = delay_s(attempt, self._rng, base_s=FULL_BASE_S)
-            if wait_s >= deadline.remaining_s():
+            if wait_s >= deadline.remaining_s() - LOOK_S:
                 self._raise_reached(held, self._clock.monotonic() - started_s)
             self._clock.sleep(wait_s)
 

@@ -13,6 +13,7 @@ from broker.credentials import Credentials
 from broker.deadline import Deadline
 from broker.errors import (
     AuthenticationFailed,
+    CapReached,
     ConfigurationError,
     ConnectError,
     ServerUnavailable,
@@ -201,3 +202,15 @@ def test_a_servers_own_refusal_outlives_a_last_attempt_that_nobody_answered(monk
         attempt.open(10)
 
     assert raised.value.__cause__ is FULL
+
+
+def test_the_numbers_of_a_full_cap_and_one_advice_reach_the_caller(monkeypatch):
+    full = CapReached(f"2 of 2 leases. {CapReached().args[0]}", cap=2, held=2, waited_s=9.5)
+    attempt = Attempt(monkeypatch, Server(*[full] * 100))
+    with pytest.raises(CapReached) as raised:
+        attempt.open(10)
+
+    told = raised.value
+    assert (told.cap, told.held, told.waited_s) == (2, 2, 9.5)
+    assert str(told).startswith("2 of 2 leases (tried ")
+    assert str(told).count("Answer 429") == 1

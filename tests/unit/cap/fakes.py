@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from typing import Any
@@ -24,6 +25,7 @@ class FakeTable:
     def __init__(self) -> None:
         self.rows: dict[int, Item] = {}
         self.requests = 0
+        self.shortest_look_s = math.inf
         self.outages: list[tuple[Exception, bool]] = []
         """What to raise next, and whether the write happens all the same."""
 
@@ -37,6 +39,7 @@ class FakeTable:
         return self._write(slot, may_delete(self.rows.get(slot), token), None)
 
     def items(self, shard: int, within_s: float) -> dict[int, Item]:
+        self.shortest_look_s = min(self.shortest_look_s, within_s)
         self._write(-1, False, None)
         return {n: item for n, item in self.rows.items() if n // SHARD_SLOTS == shard}
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker.cap.cap import LOOK_S
 from broker.cap.lease import RENEW_SHARE, Item, Step, Terms, is_astray, judge
 from broker.cap.limits import Limits
 from broker.cap.table import TableRefused
@@ -39,6 +40,15 @@ def test_a_full_cap_is_waited_for_and_then_refused_with_the_numbers(world: World
     assert world.counts["cap_reached"] == 1
     held[0].give_back()
     assert world.cap(seed=3).take(world.deadline(5)).slot == held[0].slot
+
+
+def test_no_look_is_cut_off_by_the_deadline_and_blames_the_table(world: World) -> None:
+    for seed in range(2):
+        world.cap(seed=seed).take(world.deadline())
+    for seed in range(2, 100):  # 5 s each, which is less than a lease lives
+        with pytest.raises(CapReached):
+            world.cap(seed=seed).take(world.deadline(5))
+    assert world.table.shortest_look_s >= LOOK_S
 
 
 def test_a_lease_in_its_first_third_costs_nothing_and_is_renewed_after_it(world: World) -> None:
