@@ -178,7 +178,7 @@ def test_after_a_failure_the_transaction_is_over_and_the_session_is_kept(
         cursor.execute("select 1/%s", (0,))
     with pytest.raises(dbapi.InternalError):  # 25P02
         cursor.execute("select 1")
-    with pytest.raises(dbapi.InternalError, match="Nothing was committed"):
+    with pytest.raises(dbapi.InternalError, match="nothing was committed"):
         connection.commit()
     cursor.execute("select 1")
     assert found(database) == 0

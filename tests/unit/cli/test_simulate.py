@@ -108,7 +108,7 @@ def test_the_plots_are_one_file_that_needs_nothing_else(fits: str, tmp_path: Pat
     result = run(fits, "--hours", "0.5", "--tick", "1 s", "--out", str(page))
     text = page.read_text()
     assert f"The plots are in {page}" in result.stderr
-    for words in ("Server sessions", "the plan&#x27;s worst moment", "Latency of answered"):
+    for words in ("Server sessions", "the plan&#x27;s worst moment", "of answered requests"):
         assert words in text or words.replace("&#x27;", "'") in text
     assert "<script src=" not in text
 
