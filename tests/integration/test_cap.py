@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import random
 import signal
@@ -18,16 +17,16 @@ import pytest
 from botocore.auth import SigV4Auth  # type: ignore[import-untyped]
 from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
 from botocore.credentials import Credentials  # type: ignore[import-untyped]
-from moto.server import ThreadedMotoServer
 
 from broker.cap import Cap
 from broker.cap.dynamodb import DynamoDb, signed
 from broker.cap.lease import Item, Terms
-from broker.cap.table import SCHEMA, LeaseTable, TableRefused
+from broker.cap.table import LeaseTable, TableRefused
 from broker.deadline import SYSTEM_CLOCK, Deadline
 from broker.errors import CapReached, CapUnreachable
 from broker.settings import WhenUnreachable
 from broker.sigv4 import Keys
+from tests.dynamodb import dynamodb
 from tests.wait import wait_until
 
 TABLE = "leases"
@@ -37,15 +36,8 @@ TERMS = Terms("app", 10, 600)
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    """Serve DynamoDB on loopback."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    client(url).call("CreateTable", {"TableName": TABLE, **SCHEMA}, 10)
-    yield url
-    server.stop()
+    with dynamodb(TABLE) as url:
+        yield url
 
 
 def client(endpoint: str) -> DynamoDb:

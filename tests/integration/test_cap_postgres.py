@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,10 +14,8 @@ from typing import Self
 
 import pytest
 
-from broker.cap.dynamodb import DynamoDb, Unanswered
-from broker.cap.table import SCHEMA
-from broker.sigv4 import Keys
 from tests.conftest import Database
+from tests.dynamodb import dynamodb
 from tests.wait import wait_until
 
 CAP = 10
@@ -27,31 +24,8 @@ PROCESSES = 30
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    moto = Path(sys.executable).with_name("moto_server")
-    server = subprocess.Popen(
-        [moto, "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-
-    def up() -> bool:
-        try:
-            client = DynamoDb("eu-west-1", url, lambda: Keys("a", "b"))
-            client.call("CreateTable", {"TableName": "leases", **SCHEMA}, 5)
-        except Unanswered:
-            return False
-        return True
-
-    try:
-        wait_until(up, "moto's server")
+    with dynamodb("leases") as url:
         yield url
-    finally:
-        server.kill()
-        server.wait()
 
 
 def environ(database: Database, endpoint: str, **changes: object) -> dict[str, str]:
