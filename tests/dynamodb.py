@@ -33,8 +33,8 @@ class OneAtATime:
 
 
 @contextmanager
-def dynamodb(table: str) -> Iterator[str]:
-    """Yield the URL of a DynamoDB on loopback that has the table of leases."""
+def dynamodb(table: str, region: str = "eu-west-1") -> Iterator[str]:
+    """Yield the URL of a DynamoDB on loopback that has the table of leases; S3 is there as well."""
     from broker.aws_json import Refused
     from broker.cap.dynamodb import DynamoDb, Unanswered
     from broker.cap.table import SCHEMA
@@ -53,7 +53,7 @@ def dynamodb(table: str) -> Iterator[str]:
 
     def up() -> bool:
         try:
-            client = DynamoDb("eu-west-1", url, lambda: Keys("a", "b"))
+            client = DynamoDb(region, url, lambda: Keys("a", "b"))
             client.call("CreateTable", {"TableName": table, **SCHEMA}, 5)
         except Unanswered:
             return False

@@ -19,6 +19,7 @@ from tests.integration import test_deadline, test_flights, test_guard, test_outc
 
 flights = test_flights.flights
 db_of = test_deadline.db_of
+relay = test_outcome.relay
 
 
 @pytest.fixture(scope="module", params=OLDER)
@@ -27,15 +28,6 @@ def postgres(request: pytest.FixtureRequest) -> Iterator[Postgres]:
     need_postgres_of(request.param)
     with Postgres(version=request.param) as made:
         assert made.admin("show server_version")[0][0].startswith(f"{request.param}.")
-        yield made
-
-
-@pytest.fixture(params=["direct", "pgbouncer"])
-def relay(
-    request: pytest.FixtureRequest, database: Database, pgbouncer: Callable[..., PgBouncer]
-) -> Iterator[Relay]:
-    port = pgbouncer().port if request.param == "pgbouncer" else database.server.port
-    with Relay(port) as made:
         yield made
 
 
