@@ -26,7 +26,7 @@ demo: setup ## run the main job on a real PostgreSQL and PgBouncer, and write a 
 up: setup ## run PostgreSQL and PgBouncer for development, until Ctrl-C
 	@.venv/bin/broker up
 
-test: setup node .setup/postgres_versions.stamp .setup/checkov.stamp .setup/emulator.stamp .setup/chromium.stamp check ## check, then run every test
+test: setup node .setup/postgres_versions.stamp .setup/checkov.stamp .setup/emulator.stamp .setup/chromium.stamp .setup/release.stamp check ## check, then run every test
 	@echo '==> pytest'
 	@$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile </dev/null
 
@@ -112,12 +112,12 @@ clean: ## remove everything that was made here
 	@PATH="$(ROOT)/.venv/bin:$$PATH" npm ci --silent </dev/null
 	@touch $@
 
-.setup/checkov.stamp: .setup/venv.stamp scripts/tool.sh scripts/checkov.txt
+.setup/checkov.stamp: .setup/venv.stamp scripts/tool.sh scripts/checkov.txt $(if $(wildcard .setup/checkov/bin/python),,FORCE)
 	@echo '==> checkov'
 	@sh scripts/tool.sh checkov </dev/null
 	@touch $@
 
-.setup/release.stamp: .setup/venv.stamp scripts/tool.sh scripts/release.txt
+.setup/release.stamp: .setup/venv.stamp scripts/tool.sh scripts/release.txt $(if $(wildcard .setup/release/bin/python),,FORCE)
 	@echo '==> SBOM and audit'
 	@sh scripts/tool.sh release </dev/null
 	@touch $@

@@ -36,7 +36,7 @@ select current_setting('server_version'),
        pg_has_role(current_user, 'pg_read_all_stats', 'usage'),
        has_function_privilege('pg_read_file(text, bigint, bigint, boolean)', 'execute'),
        pg_backend_pid(),
-       extract(epoch from clock_timestamp())::float8,
+       extract(epoch from coalesce(pg_stat_get_snapshot_timestamp(), clock_timestamp()))::float8,
        (select coalesce(jsonb_agg(jsonb_build_array(r.rolname, r.rolconnlimit, r.rolsuper,
                                   coalesce(pg_has_role(r.oid, x.oid, 'usage'), false),
                                   pg_has_role(r.oid, 'pg_monitor', 'member') and coalesce(
@@ -54,6 +54,7 @@ select current_setting('server_version'),
                 extract(epoch from clock_timestamp() - p.prepared)::float8)), '[]')
         from pg_prepared_xacts p)
 """
+# pg_stat_get_snapshot_timestamp: until 14 what is counted is as old as the statistics' file.
 # to_jsonb(s): 13 has none of these columns, and would refuse a statement that names them.
 
 # pg_blocking_pids locks the lock table, so only for those that do wait for a lock.

@@ -80,6 +80,7 @@ class Snapshot:
     """Everything at one moment. `refusals` are the 53300s that we met before we got in."""
 
     at_s: float
+    """The server's time at which it counted; until 14 that may be half a second ago."""
     server: Server
     backends: tuple[Backend, ...]
     roles: tuple[Role, ...] = ()

@@ -42,7 +42,8 @@
   };
 
   const reached = document.createElement("style");
-  reached.textContent = "* { pointer-events: auto !important } svg * { pointer-events: all !important }";
+  reached.textContent = "* { pointer-events: auto !important; transition: none !important }"  // else half faded
+    + " svg * { pointer-events: all !important }";
   document.head.append(reached);
   const bare = document.createElement("i");
   bare.style.cssText = "position: absolute; background: Canvas";

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 GOOD = """
 <p>Plain words, <b>bold</b> ones, and <code style="background: #eee; color: #222">code</code>.</p>
 <p style="background: #333; color: #fff">White on dark <span style="opacity: .9">and faded</span>.
+<p id="slow" style="opacity: .1; transition: opacity 60s">Words that are on their way.</p>
+<script>slow.offsetWidth; slow.style.opacity = 1</script>
 <p style="display: none; color: white">Hidden words may have any colour.</p>
 <svg width="300" height="60"><rect width="300" height="60" fill="#222"/>
 <text x="10" y="20" fill="#fff">in a drawing</text>
