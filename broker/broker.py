@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import random
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from broker import bound, event_loop, lifecycle, statements, unsent
-from broker.backoff import delay_s
+from broker import again, bound, event_loop, lifecycle, statements, unsent
 from broker.credentials import Credentials
 from broker.deadline import SYSTEM_CLOCK, Clock, Deadline
-from broker.demotion import examine, runs_again
+from broker.demotion import examine
 from broker.errors import (
-    BrokerError,
     ConnectionLost,
     NestedTransaction,
     ResultTooLarge,
@@ -42,9 +39,10 @@ from broker.wire.session import USUAL, Manner, Reply, Status
 if TYPE_CHECKING:
     from broker.cap.cap import Cap
 
+S = TypeVar("S")
 T = TypeVar("T")
 LEAK_ROLLBACK_S = 0.2  # below the default margin, so that the answer is still in time
-RETRY_ATTEMPTS = 3  # of a whole transaction; more than that is contention to be designed away
+READ_ONLY = begin_sql(read_only=True, isolation=None)
 
 
 class Broker:
@@ -141,6 +139,20 @@ class Broker:
         reply = self.run_alone(self._pool, statement, batch)
         return Result(reply.columns, reply.rows, reply.row_count)
 
+    def read(self, sql: str, /, *unnamed: Any, **params: Any) -> Result:
+        """Run one statement that the server lets write nothing: one flight, and never unknown.
+
+        BEGIN READ ONLY and COMMIT ride with it, so it is sent again where its answer is lost, as
+        `retry` does. Raises WriteRefused (25006) if it, or a function that it calls, would write.
+        """
+        statements.refuse_unnamed(unnamed)
+        statement = statements.compile(sql)
+        batch = [statement.values(params)]
+        self._guard.check(statement)
+        self._refuse_within_transaction("db.read()", "the open one, as in tx.run()")
+        reply = self.read_alone(self._means, statement, batch)
+        return Result(reply.columns, reply.rows, reply.row_count)
+
     def _attempt(
         self,
         lender: Lender,
@@ -199,13 +211,33 @@ class Broker:
             if self._mine.open is mine:  # not where it leaked and was closed meanwhile
                 self._mine.open = None
 
+    @overload
     def retry(
         self,
         fn: Callable[[Transaction], T],
         *,
-        attempts: int = RETRY_ATTEMPTS,
+        attempts: int = ...,
+        read_only: bool = ...,
+        isolation: str | None = ...,
+    ) -> T: ...
+
+    @overload
+    def retry(
+        self,
+        fn: Callable[[S], T],
+        *,
+        attempts: int = ...,
+        begin: Callable[[], AbstractContextManager[S]],
+    ) -> T: ...
+
+    def retry(
+        self,
+        fn: Callable[[Any], T],
+        *,
+        attempts: int = again.ATTEMPTS,
         read_only: bool = False,
         isolation: str | None = None,
+        begin: Callable[[], AbstractContextManager[Any]] | None = None,
     ) -> T:
         """Return fn(tx), run in a transaction, and again in a new one after a retryable error.
 
@@ -213,24 +245,24 @@ class Broker:
         COMMIT, and a write that a read-only server refused (25006), which is tried for longer than
         the others: in each nothing was kept. `fn` must therefore have no effects outside of the
         transaction. Raises the last error after `attempts`, or at the deadline.
+
+        `begin` is for the other faces: what it returns is entered for each attempt, gives `fn` its
+        argument, and commits on leaving, as `sessionmaker(engine).begin` does.
         """
         if attempts < 1:
             raise UsageError(f"attempts={attempts}: at least one is needed")
+        if begin is not None and (read_only or isolation is not None):
+            raise UsageError("read_only=… and isolation=… are set where `begin` comes from")
         deadline = self._deadline()
-        started_s = self._clock.monotonic()
-        for attempt in itertools.count():
-            try:
-                with self._transaction(deadline, read_only, isolation) as tx:
-                    return fn(tx)
-            except BrokerError as error:
-                wait_s = delay_s(attempt, self._rng)
-                since_s = self._clock.monotonic() - started_s
-                more = runs_again(error, attempt, attempts, since_s)
-                if not more or wait_s >= deadline.remaining_s():
-                    raise
-                self.recorder.count("transaction_retries")
-                self._clock.sleep(wait_s)
-        raise AssertionError("unreachable")
+
+        def once() -> T:
+            with begin() if begin else self._transaction(deadline, read_only, isolation) as tx:
+                return fn(tx)
+
+        return self._run_again(once, attempts, deadline)
+
+    def _run_again(self, once: Callable[[], T], attempts: int, deadline: Deadline) -> T:
+        return again.run(once, attempts, deadline, self._clock, self._rng, self.recorder.count)
 
     @contextmanager
     def session(self) -> Iterator[ExclusiveSession]:
@@ -300,6 +332,28 @@ class Broker:
         # A procedure may have committed a part before it was refused, a stream may have been read.
         whole = statement.kind is statements.Kind.ORDINARY and manner.single
         return unsent.send(attempt, attempt, deadline, self._clock, self._rng, refused_too=whole)
+
+    def read_alone(
+        self,
+        means: Means,
+        statement: statements.Statement,
+        batch: Sequence[Sequence[object]],
+        manner: Manner = USUAL,
+    ) -> Reply:
+        """Run it in a read-only transaction of its own, in one flight; again if that is lost."""
+        deadline = self._deadline()
+
+        def once() -> Reply:
+            tx = Transaction(means, deadline, READ_ONLY, self._comment(), read_only=True)
+            try:
+                reply = tx.send(statement, batch, manner, last=True)
+            except BaseException:
+                tx.rollback()
+                raise
+            tx.commit()
+            return reply
+
+        return self._run_again(once, again.ATTEMPTS if manner.stream is None else 1, deadline)
 
     def begin_alone(self, means: Means, begin: bytes, *, read_only: bool) -> Transaction:
         """Return a transaction that no `with` block ends: its caller does."""

@@ -35,6 +35,7 @@ from broker.result import Result
 from broker.wire import Session
 from broker.wire.session import USUAL, Manner, Reply, Status
 
+COMMIT = b"commit"
 ISOLATION_LEVELS = ("read uncommitted", "read committed", "repeatable read", "serializable")
 
 
@@ -114,14 +115,20 @@ class Transaction:
         statement: statements.Statement,
         batch: Sequence[Sequence[object]],
         manner: Manner = USUAL,
+        *,
+        last: bool = False,
     ) -> Reply:
-        """Run a statement that the guard has let through; what the faces above call."""
+        """Run a statement that the guard has let through; what the faces above call.
+
+        With `last`, which is for what only reads, COMMIT rides with it.
+        """
         if not self._busy.acquire(blocking=False):
             raise UsageError("the transaction is in use by another thread: give each its own")
         try:
             tracked = self._id is None and not statement.reads and not self._read_only
             alone = statement.kind is statements.Kind.COPY  # nothing may follow it in its flight
-            reply = self._sent(statement, batch, TRACK if tracked and not alone else None, manner)
+            behind = TRACK if tracked else COMMIT if last else None
+            reply = self._sent(statement, batch, None if alone else behind, manner)
             if tracked and alone:
                 told = self._begun().execute(TRACK, [()], self._deadline, rides=False)
                 reply = reply._replace(afterwards=told.rows[0][0].encode())
@@ -229,7 +236,7 @@ class Transaction:
         if session.status is Status.IDLE:
             return
         try:
-            reply = session.execute(b"commit" + self._comment, [()], self._deadline, rides=False)
+            reply = session.execute(COMMIT + self._comment, [()], self._deadline, rides=False)
         except Exception as error:
             if session.whole or (isinstance(error, ConnectionLost) and not error.may_have_run):
                 raise  # COMMIT was not sent, or was answered

@@ -96,8 +96,8 @@ def measure(stack: Stack, invocations: int, advance: Callable[[], object]) -> Se
             notes.append(f"{each.name}: {named}; {outcome.kept} of them are in the table.")
     section.notes = [
         f"Payments and reads, {AT_ONCE} in flight, struck before the same ones for each client. "
-        "The direct one has no pooler to restart. Nobody asks again but the broker's `db.retry`, "
-        "which has the payments; its reads are `db.run`.",
+        "The direct one has no pooler to restart. Nobody asks again but the broker: `db.retry` has "
+        "its payments, on each of its faces, and its reads are read-only, so it sends them again.",
         *notes,
     ]
     return section

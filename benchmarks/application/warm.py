@@ -125,7 +125,8 @@ def _section(
     section.notes = [
         "Timed around the handler in the environment, decorators included, one invocation after "
         f"the other, frozen in between. Through PgBouncer but for `direct`. {how_many} Flights are "
-        "counted on the wire.",
+        "counted on the wire. The broker's readers are read-only in autocommit; SQLAlchemy on "
+        "pg8000 has a transaction, since its autocommit gets other clients' rows there.",
     ]
     return section
 

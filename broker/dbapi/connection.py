@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +24,17 @@ from broker.wire.session import USUAL, Manner, Reply
 def connect(db: Broker) -> Connection:
     """Return a connection that borrows its sessions from `db`; that does no I/O."""
     return Connection(db)
+
+
+@contextmanager
+def begin(db: Broker) -> Iterator[Connection]:
+    """Lend a connection for one transaction: committed on leaving, rolled back on an exception.
+
+    `db.retry(fn, begin=partial(begin, db))` runs fn(connection) again where nothing was kept.
+    """
+    with connect(db) as connection:
+        yield connection
+        connection.commit()
 
 
 class Connection:
@@ -49,6 +61,8 @@ class Connection:
         self.isolation_level: str | None = None
         """Of the transactions begun from here on, such as "serializable"; None for the role's."""
         self.read_only = False
+        """Whether the server lets it write nothing; in autocommit too, where a statement whose
+        answer is lost is then sent again."""
         self.deferrable = False
         self._db = db
         self._belongings = Belongings()
@@ -121,6 +135,8 @@ class Connection:
         if self._transaction is not None and not self.in_transaction:
             self.end(commit=False)  # it was rolled back when its invocation ended
         if self._transaction is None and self.autocommit and self._asked is None:
+            if self.read_only:
+                return self._db.read_alone(self._means, statement, batch, manner)
             return self._db.run_alone(self._lender, statement, batch, manner)
         return (self._transaction or self._begin()).send(statement, batch, manner)
 

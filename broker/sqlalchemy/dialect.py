@@ -132,13 +132,14 @@ class BrokerDialect(PGDialect_pg8000):
     def initialize(self, connection: Any) -> None:
         """Learn what the server is, in one flight that leaves no transaction open."""
         asked = connection.connection.dbapi_connection
-        autocommit, asked.autocommit = asked.autocommit, True
+        before = asked.autocommit, asked.read_only
+        asked.autocommit = asked.read_only = True
         try:
             cursor = asked.cursor()
             cursor.execute(_FACTS)
             self._facts = Facts(*cursor.fetchone())
         finally:
-            asked.autocommit = autocommit
+            asked.autocommit, asked.read_only = before
         super().initialize(connection)  # type: ignore[no-untyped-call]
 
     def _get_server_version_info(self, connection: Any) -> tuple[int, ...]:  # noqa: ARG002

@@ -145,8 +145,8 @@ class Session(SingleFlight):
         """Run a statement once for each list of parameters in `batch`, all in one flight.
 
         `begin` starts a transaction ahead of it; `afterwards` is run behind it, and gives one cell
-        (never behind COPY FROM, which would take it for data). With `rides`, the deadline goes
-        along as statement_timeout where the rule in broker.bound asks for it.
+        or none (never behind COPY FROM, which would take it for data). With `rides`, the deadline
+        goes along as statement_timeout where the rule in broker.bound asks for it.
 
         Raises StatementError if the server refuses it: the session is then as usable as before.
         After ConnectionLost, ProtocolError, or DeadlineExceeded on our side it is not `whole`,

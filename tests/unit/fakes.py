@@ -145,6 +145,8 @@ class FakeSession:
             return Reply((), [], -1, tag)
         elif word == b"rollback":
             self.status = Status.IDLE
+        if afterwards == b"commit":
+            self.status = Status.IDLE
         return Reply(("n",), [[1]], 1, b"SELECT 1")
 
 

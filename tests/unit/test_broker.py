@@ -6,6 +6,7 @@ What it does with a server is in tests/integration.
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -274,6 +275,47 @@ def test_a_transaction_that_a_fork_took_away_ends_in_the_child_with_an_error_tha
 
 def test_its_repr_shows_where_and_as_whom_and_no_secret(db):
     assert repr(db) == "<Broker db.example:5432/appdb as app, pgbouncer>"
+
+
+def test_a_read_brings_begin_and_commit_along_and_is_sent_again_where_its_answer_is_lost(
+    db, opened
+):
+    db.run("select 1")
+    raising(opened[0], ConnectionLost("reset"), whole=False)
+    db.read("select 2")
+    flight = (b"begin read only", b"select 2")
+    assert opened[0].flights[1:] == opened[1].flights == [flight]
+    assert opened[0].tracked[1:] == opened[1].tracked == [True]  # COMMIT rides
+    assert (db.stats().transaction_retries, db.stats().outcomes_unknown) == (1, 0)
+    assert opened[1].status is Status.IDLE
+
+
+def test_retry_enters_what_it_is_given_for_each_attempt(db, opened):
+    class Wrapped(Exception):  # as SQLAlchemy does
+        def __init__(self, orig):
+            self.orig = orig
+
+    entered: list[int] = []
+    left: list[int] = []
+
+    @contextmanager
+    def begin():
+        entered.append(len(entered))
+        yield entered[-1]
+        left.append(entered[-1])
+
+    def fn(number):
+        if number < 2:
+            raise Wrapped(ConnectionLost("gone"))
+        return number
+
+    assert db.retry(fn, begin=begin) == 2
+    assert (entered, left) == ([0, 1, 2], [2])
+    with pytest.raises(Wrapped):
+        db.retry(lambda _: fn(0), begin=begin, attempts=2)
+    assert len(entered) == 5
+    with pytest.raises(UsageError, match="begin"):
+        db.retry(fn, begin=begin, isolation="serializable")
 
 
 def test_retry_runs_the_whole_transaction_again_and_no_more_than_it_was_told(db, opened):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from benchmarks.application.handlers.timed import timed
 from broker import Broker
-from broker.dbapi import Cursor, connect
+from broker.dbapi import Connection, Cursor, begin, connect
 
 db = Broker.from_env()
 
@@ -21,7 +22,8 @@ def _account(cursor: Cursor, event: dict[str, Any]) -> dict[str, Any]:
 @db.handler
 def write(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Pay."""
-    with connect(db) as connection:
+
+    def pay(connection: Connection) -> dict[str, Any]:
         cursor = connection.cursor()
         answer = _account(cursor, event)
         cursor.execute(
@@ -33,8 +35,9 @@ def write(event: dict[str, Any], context: object) -> dict[str, Any]:
             "update account set balance = balance - %s where id = %s",
             (event["amount"], event["account"]),
         )
-        connection.commit()
         return {**answer, "payment": payment}
+
+    return db.retry(pay, begin=partial(begin, db))
 
 
 @timed
@@ -42,5 +45,5 @@ def write(event: dict[str, Any], context: object) -> dict[str, Any]:
 def read(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Say whose account it is."""
     with connect(db) as connection:
-        connection.autocommit = True
+        connection.autocommit = connection.read_only = True
         return _account(connection.cursor(), event)

@@ -1,4 +1,4 @@
-"""The broker's own face: `db.retry` and `db.run`."""
+"""The broker's own face: `db.retry` and `db.read`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def write(event: dict[str, Any], context: object) -> dict[str, Any]:
 @db.handler
 def read(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Say whose account it is."""
-    account, owner = db.run(
+    account, owner = db.read(
         "select id, owner from account where id = :id", id=event["account"]
     ).one()
     return {"account": account, "owner": owner}

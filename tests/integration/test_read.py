@@ -1,0 +1,251 @@
+"""`db.read`: the server lets it write nothing, so a lost answer is asked for again; one flight."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, sessionmaker
+
+from broker import Broker, ConnectionLost, NestedTransaction, StatementError, UsageError
+from broker.dbapi import Connection, begin, connect
+from broker.errors import DeadlineExceeded, WriteRefused
+from broker.local.pgbouncer import PgBouncer
+from broker.local.relay import Relay
+from broker.local.relayed import Way
+from broker.settings import Flavour
+from broker.sqlalchemy import create_engine
+from tests.conftest import Database
+from tests.wait import wait_until
+
+WRITES = """create function writes() returns int language sql volatile as
+            $$ insert into t values (7) returning k $$"""
+
+
+@pytest.fixture(params=["direct", "pgbouncer"])
+def relay(
+    request: pytest.FixtureRequest, database: Database, pgbouncer: Callable[..., PgBouncer]
+) -> Iterator[Relay]:
+    port = pgbouncer().port if request.param == "pgbouncer" else database.server.port
+    with Relay(port) as made:
+        yield made
+
+
+@pytest.fixture
+def db(relay: Relay, database: Database) -> Iterator[Broker]:
+    flavour = Flavour.PGBOUNCER
+    with Broker(database.settings(port=relay.port, flavour=flavour, timeout_s=20)) as made:
+        made.run("create table t (k int)")
+        made.run("insert into t values (1)")
+        made.run(WRITES)
+        yield made
+
+
+def count(db: Broker) -> int:
+    return int(db.run("select count(*) from t").scalar())
+
+
+def cut_the_next_answer(relay: Relay) -> threading.Thread:
+    """Hold the next flight's answer, and reset the connection once it is there."""
+    [relayed] = relay.connections
+    relayed.pause(Way.TO_CLIENT)
+
+    def wait_and_cut() -> None:
+        wait_until(lambda: relayed.held(Way.TO_CLIENT) > 0, "the answer")
+        relayed.reset()
+
+    thread = threading.Thread(target=wait_and_cut)
+    thread.start()
+    return thread
+
+
+def test_it_is_one_flight_and_leaves_nothing_open(
+    db: Broker, relay: Relay, database: Database
+) -> None:
+    before = relay.flights
+    rows = db.read("select k, :v::text as v from t where k = :k", k=1, v="x")
+    assert relay.flights == before + 1
+    assert rows.dicts() == [{"k": 1, "v": "x"}]
+    assert (rows.columns, rows.row_count) == (("k", "v"), 1)
+    sql = "select count(*) from pg_stat_activity where usename = :role and xact_start is not null"
+    assert database.server.admin(sql, role=database.user) == [[0]]
+    assert len(relay.connections) == 1
+    assert db.read("show transaction_read_only").scalar() == "on"
+    assert db.run("show transaction_read_only").scalar() == "off"
+
+
+def test_a_lost_answer_is_asked_for_again(db: Broker, relay: Relay) -> None:
+    thread = cut_the_next_answer(relay)
+    assert db.read("select k from t").scalar() == 1
+    thread.join()
+    stats = db.stats()
+    assert (stats.transaction_retries, stats.outcomes_unknown) == (1, 0)
+
+
+def test_it_gives_up_after_a_few_attempts(db: Broker) -> None:
+    """A statement that ends its own session must not be sent for ever."""
+    with pytest.raises(ConnectionLost) as caught:
+        db.read("select pg_terminate_backend(pg_backend_pid())")
+    assert caught.value.sqlstate == "57P01"
+    assert db.stats().transaction_retries == 2
+
+
+@pytest.mark.parametrize("sql", ["insert into t values (2)", "select writes()"])
+def test_what_would_write_is_refused_by_the_server(sql: str, db: Broker, relay: Relay) -> None:
+    with pytest.raises(WriteRefused) as caught:
+        db.read(sql)
+    assert (caught.value.sqlstate, caught.value.by_server) == ("25006", False)
+    assert count(db) == 1
+    assert len(relay.connections) == 1, "the session is as good as before"
+
+
+def test_an_error_leaves_the_session_as_it_was(db: Broker, relay: Relay) -> None:
+    with pytest.raises(StatementError, match="division by zero"):
+        db.read("select 1/:n", n=0)
+    assert db.run("select pg_current_xact_id_if_assigned()").scalar() is None
+    assert len(relay.connections) == 1
+
+
+def test_it_is_bounded_by_the_deadline(relay: Relay, db: Broker, database: Database) -> None:
+    with Broker(database.settings(port=relay.port, timeout_s=0.5)) as quick:
+        with pytest.raises(DeadlineExceeded):
+            quick.read("select pg_sleep(30)")
+        with pytest.raises(NestedTransaction, match=r"tx\.run"), quick.transaction():
+            quick.read("select 1")
+
+
+def test_under_rds_proxy_nothing_is_set(relay: Relay, db: Broker, database: Database) -> None:
+    """set_config would pin the session; BEGIN READ ONLY and COMMIT do not."""
+    settings = database.settings(port=relay.port, flavour=Flavour.RDS_PROXY)
+    with Broker(settings) as proxied:
+        proxied.read("select 1")  # connects
+        before = relay.flights
+        assert proxied.read("select k from t").scalar() == 1
+        assert relay.flights == before + 1
+
+
+def test_a_read_only_connection_in_autocommit_does_the_same(db: Broker, relay: Relay) -> None:
+    connection = connect(db)
+    connection.autocommit = connection.read_only = True
+    cursor = connection.cursor()
+    before = relay.flights
+    cursor.execute("select k from t where k = %s", (1,))
+    assert (cursor.fetchall(), cursor.rowcount) == (([1],), 1)
+    assert relay.flights == before + 1
+    thread = cut_the_next_answer(relay)
+    cursor.execute("select k from t")
+    assert cursor.fetchall() == ([1],)
+    thread.join()
+    with pytest.raises(connection.DatabaseError, match="read-only"):
+        cursor.execute("select writes()")
+    assert count(db) == 1
+
+
+def test_sqlalchemy_s_read_only_autocommit_does_the_same(db: Broker, relay: Relay) -> None:
+    engine = create_engine(db).execution_options(
+        isolation_level="AUTOCOMMIT", postgresql_readonly=True
+    )
+    with engine.connect() as connection:
+        connection.scalar(sa.text("select 1"))  # the first of an engine asks what the server is
+        before = relay.flights
+        assert connection.scalar(sa.text("select k from t")) == 1
+        assert relay.flights == before + 1
+    thread = cut_the_next_answer(relay)
+    with Session(engine) as session:
+        assert session.scalar(sa.text("select k from t")) == 1
+    thread.join()
+
+
+def test_what_sqlalchemy_asks_a_server_first_is_asked_again(db: Broker, relay: Relay) -> None:
+    thread = cut_the_next_answer(relay)
+    with create_engine(db).connect() as connection:
+        assert connection.scalar(sa.text("select k from t")) == 1
+        lent: Any = connection.connection.dbapi_connection
+        assert (lent.read_only, lent.autocommit) == (False, False)
+    thread.join()
+
+
+def insert_by_dbapi(connection: Connection) -> int:
+    cursor = connection.cursor()
+    cursor.execute("select count(*) from t")
+    [[found]] = cursor.fetchall()
+    cursor.execute("insert into t values (%s)", (found,))
+    return int(found)
+
+
+def insert_by_orm(session: Session) -> int:
+    found = session.scalar(sa.text("select count(*) from t")) or 0
+    session.execute(sa.text("insert into t values (:k)"), {"k": found})
+    return int(found)
+
+
+@pytest.mark.parametrize("face", ["dbapi", "sqlalchemy"])
+@pytest.mark.parametrize("ends", ["first statement", "commit"])
+def test_retry_runs_the_other_faces_transactions_again(
+    face: str, ends: str, db: Broker, relay: Relay
+) -> None:
+    """It is lost within, or at COMMIT; where that had happened, it is no failure at all."""
+    engine = create_engine(db)
+    with engine.connect() as connection:
+        connection.scalar(sa.text("select 1"))
+    calls: list[threading.Thread] = []
+
+    def once(lent: Connection | Session) -> int:
+        if not calls and ends == "first statement":
+            calls.append(cut_the_next_answer(relay))
+        found = insert_by_dbapi(lent) if isinstance(lent, Connection) else insert_by_orm(lent)
+        if not calls:
+            calls.append(cut_the_next_answer(relay))
+        return found
+
+    opened = partial(begin, db) if face == "dbapi" else sessionmaker(engine).begin
+    assert db.retry(once, begin=opened) == 1
+    calls[0].join()
+    assert count(db) == 2
+    stats = db.stats()
+    assert (stats.transaction_retries, stats.commits_looked_up) == (
+        (1, 0) if ends == "first statement" else (0, 1)
+    )
+
+
+@pytest.mark.parametrize("face", ["dbapi", "sqlalchemy"])
+def test_retry_raises_what_is_not_retryable_at_once(face: str, db: Broker) -> None:
+    calls = []
+
+    def fail(lent: Connection | Session) -> None:
+        calls.append(lent)
+        raise KeyError("the caller's own")
+
+    def divide(lent: Connection | Session) -> None:
+        calls.append(lent)
+        if isinstance(lent, Connection):
+            lent.cursor().execute("select 1/0")
+        else:
+            lent.execute(sa.text("select 1/0"))
+
+    opened = partial(begin, db) if face == "dbapi" else sessionmaker(create_engine(db)).begin
+    with pytest.raises(KeyError):
+        db.retry(fail, begin=opened)
+    with pytest.raises(sa.exc.DBAPIError if face == "sqlalchemy" else StatementError):
+        db.retry(divide, begin=opened)
+    assert len(calls) == 2
+    assert count(db) == 1
+
+
+def test_begin_commits_on_leaving_and_rolls_back_on_an_exception(db: Broker) -> None:
+    with begin(db) as connection:
+        insert_by_dbapi(connection)
+    assert count(db) == 2
+    with pytest.raises(KeyError), begin(db) as connection:
+        insert_by_dbapi(connection)
+        raise KeyError
+    assert count(db) == 2
+
+
+def test_retry_s_begin_says_for_itself_how_it_begins(db: Broker) -> None:
+    with pytest.raises(UsageError, match="begin"):
+        db.retry(insert_by_dbapi, begin=partial(begin, db), read_only=True)  # type: ignore[call-overload]
