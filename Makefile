@@ -92,12 +92,12 @@ clean: ## remove everything that was made here
 	@$(PYTHON_IN_VENV) scripts/pgbouncer.py </dev/null
 	@touch $@
 
-.setup/postgres_tls.stamp: .setup/venv.stamp scripts/postgres_tls.py scripts/debian.py $(if $(wildcard .venv/postgres-tls/postgres .venv/postgres-tls.missing),,FORCE)
+.setup/postgres_tls.stamp: .setup/venv.stamp scripts/postgres_tls.py scripts/debian.py scripts/optional.py $(if $(wildcard .venv/postgres-tls/postgres .venv/postgres-tls.missing),,FORCE)
 	@echo '==> PostgreSQL with TLS'
 	@$(PYTHON_IN_VENV) scripts/postgres_tls.py </dev/null
 	@touch $@
 
-.setup/chromium.stamp: .setup/venv.stamp scripts/chromium.py scripts/debian.py $(if $(wildcard .venv/chromium .venv/chromium.missing),,FORCE)
+.setup/chromium.stamp: .setup/venv.stamp scripts/chromium.py scripts/debian.py scripts/optional.py $(if $(wildcard .venv/chromium .venv/chromium.missing),,FORCE)
 	@echo '==> Chromium'
 	@$(PYTHON_IN_VENV) scripts/chromium.py </dev/null
 	@touch $@

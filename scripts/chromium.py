@@ -7,23 +7,20 @@ failure: only the tests that look at pages need it.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from shlex import quote
 from xml.sax.saxutils import escape
 
 from debian import SetupError, candidate, machine_apt, missing, run, say, unpack_all
+from optional import link
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / ".setup" / "chromium"
 TARGET = ROOT / ".venv" / "chromium"
-WHY_NOT = ROOT / ".venv" / "chromium.missing"
 
 PACKAGE = "chromium-headless-shell"
 BINARY = Path("usr/lib/chromium/chromium-headless-shell")
@@ -103,29 +100,5 @@ WAYS: dict[str, Callable[[Path], Path]] = {
 }
 
 
-def main() -> int:
-    """Get it, or write down why not; 0 in both cases."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the temporary folder goes
-    failures = []
-    for path in (TARGET, WHY_NOT):
-        path.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(prefix="broker-setup-") as work:
-        os.environ["HOME"] = work  # where Chromium would keep a profile
-        for name, way in WAYS.items():
-            try:
-                program = way(Path(work))
-                version = accept(program)
-            except SetupError as error:
-                failures.append(f"{name}: {str(error).splitlines()[0]}")
-                continue
-            TARGET.symlink_to(program)
-            say(f"{version} ({name}: {program})")
-            return 0
-    reason = f"no headless Chromium here ({'; '.join(failures)}): {NOT_SHOWN}"
-    WHY_NOT.write_text(reason + "\n")
-    say(reason)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(link(TARGET, WAYS, accept, "headless Chromium", NOT_SHOWN))

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import re
 import shutil
-import signal
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from debian import SetupError, candidate, machine_apt, run, say, unpack
+from optional import link
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / ".setup" / "postgres-tls"
 TARGET = ROOT / ".venv" / "postgres-tls"
-WHY_NOT = ROOT / ".venv" / "postgres-tls.missing"
 
 OLDEST_MAJOR = 15  # Debian 12's; what RDS offers and still gets fixes
 SYSTEM = Path("/usr/lib/postgresql")  # Debian keeps the major versions side by side there
@@ -38,7 +36,7 @@ def accept(binaries: Path) -> str:
     if "libssl" not in linked or "not found" in linked:
         raise SetupError(f"{binaries} has {said}, without TLS or without a library of its")
     run(binaries / "initdb", "--version")
-    return match[0]
+    return f"{match[0]} with TLS"
 
 
 def below(folder: Path) -> Path:
@@ -82,29 +80,5 @@ WAYS: dict[str, Callable[[Path], Path]] = {
 }
 
 
-def main() -> int:
-    """Get it, or write down why not; 0 in both cases."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the temporary folder goes
-    failures = []
-    for path in (TARGET, WHY_NOT):
-        path.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(prefix="broker-setup-") as work:
-        for name, way in WAYS.items():
-            try:
-                binaries = way(Path(work))
-                version = accept(binaries)
-            except SetupError as error:
-                remedy = f" ({error.remedy})" if error.remedy else ""
-                failures.append(f"{name}: {str(error).splitlines()[0]}{remedy}")
-                continue
-            TARGET.symlink_to(binaries)
-            say(f"{version} with TLS ({name}: {binaries})")
-            return 0
-    reason = f"no PostgreSQL with TLS here ({'; '.join(failures)}): {NOT_SHOWN}"
-    WHY_NOT.write_text(reason + "\n")
-    say(reason)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(link(TARGET, WAYS, accept, "PostgreSQL with TLS", NOT_SHOWN))

@@ -1,4 +1,4 @@
-"""Setup takes no PostgreSQL that is too old or has no TLS, and says what is then not shown."""
+"""Setup takes no PostgreSQL that is too old or has no TLS."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_one_that_gets_fixes_and_has_tls_is_taken(
     version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(setup, "run", said(version))
-    assert setup.accept(Path("/bin")) == f"(PostgreSQL) {version.split()[0]}"
+    assert setup.accept(Path("/bin")) == f"(PostgreSQL) {version.split()[0]} with TLS"
 
 
 @pytest.mark.parametrize(
@@ -48,19 +48,3 @@ def test_the_newest_major_version_is_taken(tmp_path: Path) -> None:
     assert setup.below(tmp_path) == tmp_path / "17" / "bin"
     with pytest.raises(debian.SetupError, match="none"):
         setup.below(tmp_path / "nowhere")
-
-
-def test_where_there_is_none_setup_goes_on_and_says_what_is_not_shown(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def nothing(_: Path) -> Path:
-        raise debian.SetupError("no apt here", remedy="sudo apt-get install postgresql")
-
-    monkeypatch.setattr(setup, "WAYS", {"package": nothing})
-    monkeypatch.setattr(setup, "TARGET", tmp_path / "link")
-    monkeypatch.setattr(setup, "WHY_NOT", tmp_path / "why")
-    assert setup.main() == 0
-    reason = (tmp_path / "why").read_text()
-    assert "package: no apt here (sudo apt-get install postgresql)" in reason
-    assert "are skipped" in reason
-    assert reason.strip() in capsys.readouterr().err
