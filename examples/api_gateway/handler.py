@@ -35,7 +35,7 @@ def take() -> Response[str]:
 @app.get("/orders/<id>")
 def show(id: str) -> dict[str, str]:
     """Return the order; after an unknown outcome this is where to look."""
-    for order in db.run("select id, sku from api_orders where id = :id", id=id).dicts():
+    for order in db.read("select id, sku from api_orders where id = :id", id=id).dicts():
         return order
     raise NotFoundError(f"no order {id}")
 

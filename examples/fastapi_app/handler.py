@@ -41,7 +41,7 @@ def add(item: Item) -> Item:
 @app.get("/items/{sku}")
 def item(sku: str) -> Item:
     """Return an item, or 404."""
-    rows = db.run("select sku, price from items where sku = :sku", sku=sku).dicts()
+    rows = db.read("select sku, price from items where sku = :sku", sku=sku).dicts()
     if not rows:
         raise HTTPException(404, f"there is no {sku}")
     return Item(**rows[0])

@@ -98,6 +98,6 @@ def setup(event: dict[str, Any], context: object) -> str:
 
 def show(event: object, context: object) -> list[dict[str, Any]]:
     """Return the daily counts."""
-    return db.run(
+    return db.read(
         "select day::text, page, visits from visits_daily order by day, page limit 10"
     ).dicts()

@@ -70,4 +70,4 @@ def setup(event: object, context: object) -> str:
 
 def show(event: object, context: object) -> list[dict[str, Any]]:
     """Return the orders."""
-    return db.run("select sku, quantity from queue_orders order by sku, quantity").dicts()
+    return db.read("select sku, quantity from queue_orders order by sku, quantity").dicts()
