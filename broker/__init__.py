@@ -38,6 +38,7 @@ from broker.errors import (
 )
 from broker.result import Result
 from broker.settings import Settings
+from broker.transaction import Transaction
 
 __version__ = "0.1.0"
 
@@ -73,6 +74,7 @@ __all__ = [
     "StatementError",
     "TlsFailed",
     "TooManyConnections",
+    "Transaction",
     "TransactionAborted",
     "TransactionEnded",
     "UnsafeStatement",

@@ -9,8 +9,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from broker import Broker
-from broker.transaction import Transaction
+from broker import Broker, Transaction
 
 from .pace import End, fits
 

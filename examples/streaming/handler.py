@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from broker import Broker
-from broker.transaction import Transaction
+from broker import Broker, Transaction
 
 from .parts import parts
 from .sinks import File, S3Object, Sink

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.application.handlers.timed import timed
-from broker import Broker
-from broker.transaction import Transaction
+from broker import Broker, Transaction
 
 db = Broker.from_env()
 
