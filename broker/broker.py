@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from broker import again, bound, event_loop, lifecycle, statements, unsent
 from broker.credentials import Credentials
 from broker.deadline import SYSTEM_CLOCK, Clock, Deadline
-from broker.demotion import examine
+from broker.demotion import examine, runs_again
 from broker.errors import (
+    BrokerError,
     ConnectionLost,
     NestedTransaction,
     ResultTooLarge,
@@ -140,10 +141,11 @@ class Broker:
         return Result(reply.columns, reply.rows, reply.row_count)
 
     def read(self, sql: str, /, *unnamed: Any, **params: Any) -> Result:
-        """Run one statement that the server lets write nothing: one flight, and never unknown.
+        """Run one statement that the server lets change no table: one flight, and never unknown.
 
-        BEGIN READ ONLY and COMMIT ride with it, so it is sent again where its answer is lost, as
-        `retry` does. Raises WriteRefused (25006) if it, or a function that it calls, would write.
+        BEGIN READ ONLY and COMMIT ride with it, so it is sent again, once, where its answer is
+        lost. Raises WriteRefused (25006) if it, or a function that it calls, would write. What a
+        read-only transaction may do all the same, such as NOTIFY, may then happen twice.
         """
         statements.refuse_unnamed(unnamed)
         statement = statements.compile(sql)
@@ -199,17 +201,13 @@ class Broker:
         begin = begin_sql(read_only=read_only, isolation=isolation)
         self._refuse_within_transaction("db.transaction()", "the open one")
         tx = Transaction(self._means, deadline, begin, self._comment(), read_only=read_only)
-        mine = self._mine.open = (self._served, tx)
-        try:
-            yield tx
-        except BaseException:
-            tx.rollback()
-            raise
-        else:
+        with self._opened(tx):
+            try:
+                yield tx
+            except BaseException:
+                tx.rollback()
+                raise
             tx.commit()
-        finally:
-            if self._mine.open is mine:  # not where it leaked and was closed meanwhile
-                self._mine.open = None
 
     @overload
     def retry(
@@ -247,7 +245,8 @@ class Broker:
         transaction. Raises the last error after `attempts`, or at the deadline.
 
         `begin` is for the other faces: what it returns is entered for each attempt, gives `fn` its
-        argument, and commits on leaving, as `sessionmaker(engine).begin` does.
+        argument, and commits on leaving, as `sessionmaker(engine).begin` does. An attempt that has
+        committed something is not run again.
         """
         if attempts < 1:
             raise UsageError(f"attempts={attempts}: at least one is needed")
@@ -255,14 +254,45 @@ class Broker:
             raise UsageError("read_only=… and isolation=… are set where `begin` comes from")
         deadline = self._deadline()
 
-        def once() -> T:
-            with begin() if begin else self._transaction(deadline, read_only, isolation) as tx:
-                return fn(tx)
+        def once(attempt: again.Attempt) -> T:
+            if begin is None:
+                with self._transaction(deadline, read_only, isolation) as tx:
+                    return fn(tx)
+            self._refuse_within_transaction("db.retry()", "the open one")
+            with self._opened(attempt), begin() as lent:
+                return fn(lent)
 
-        return self._run_again(once, attempts, deadline)
+        return self._run_again(once, attempts, deadline, read_only=read_only)
 
-    def _run_again(self, once: Callable[[], T], attempts: int, deadline: Deadline) -> T:
-        return again.run(once, attempts, deadline, self._clock, self._rng, self.recorder.count)
+    def _run_again(
+        self,
+        once: Callable[[again.Attempt], T],
+        attempts: int,
+        deadline: Deadline,
+        *,
+        read_only: bool,
+    ) -> T:
+        served = self._served
+
+        def goes_on(error: BrokerError, attempt: int, since_s: float) -> bool:
+            refused = read_only and isinstance(error, WriteRefused)  # as it was asked to be
+            return (
+                not refused
+                and served == self._served  # else its invocation has ended
+                and runs_again(error, attempt, attempts, since_s)
+            )
+
+        return again.run(once, goes_on, deadline, self._clock, self._rng, self.recorder.count)
+
+    @contextmanager
+    def _opened(self, what: Transaction | ExclusiveSession | again.Attempt) -> Iterator[None]:
+        """Let it be what this thread has open, unless it leaks and is closed meanwhile."""
+        mine = self._mine.open = (self._served, what)
+        try:
+            yield
+        finally:
+            if self._mine.open is mine:
+                self._mine.open = None
 
     @contextmanager
     def session(self) -> Iterator[ExclusiveSession]:
@@ -324,6 +354,11 @@ class Broker:
         manner: Manner = USUAL,
     ) -> Reply:
         """Run a statement and commit it, once for each list of parameters, in one flight."""
+        if self._attempt_of_thread():
+            raise UsageError(
+                f"{statement.head} would be committed by itself, inside db.retry(…, begin=…) that "
+                "may run it again: no autocommit there"
+            )
         deadline = self._deadline()
 
         def attempt() -> Reply:
@@ -341,9 +376,11 @@ class Broker:
         manner: Manner = USUAL,
     ) -> Reply:
         """Run it in a read-only transaction of its own, in one flight; again if that is lost."""
-        deadline = self._deadline()
+        outer = self._attempt_of_thread()
+        deadline = outer.deadline if outer else self._deadline()
+        attempts = 1 if outer or manner.stream is not None else again.READ_ATTEMPTS
 
-        def once() -> Reply:
+        def once(_: again.Attempt) -> Reply:
             tx = Transaction(means, deadline, READ_ONLY, self._comment(), read_only=True)
             try:
                 reply = tx.send(statement, batch, manner, last=True)
@@ -353,11 +390,20 @@ class Broker:
             tx.commit()
             return reply
 
-        return self._run_again(once, again.ATTEMPTS if manner.stream is None else 1, deadline)
+        return self._run_again(once, attempts, deadline, read_only=True)
+
+    def _attempt_of_thread(self) -> again.Attempt | None:
+        served, what = self._mine.open or (None, None)
+        return what if served == self._served and isinstance(what, again.Attempt) else None
 
     def begin_alone(self, means: Means, begin: bytes, *, read_only: bool) -> Transaction:
         """Return a transaction that no `with` block ends: its caller does."""
-        return Transaction(means, self._deadline(), begin, self._comment(), read_only=read_only)
+        attempt = self._attempt_of_thread()
+        deadline = attempt.deadline if attempt else self._deadline()
+        tx = Transaction(means, deadline, begin, self._comment(), read_only=read_only)
+        if attempt:
+            attempt.begun.append(tx)
+        return tx
 
     # What the handler's decorator tells the broker.
 
@@ -374,6 +420,7 @@ class Broker:
 
     def end_invocation(self) -> list[Leak]:
         """Close what the invocation left open, so that nothing is frozen with it; return it."""
+        self._served += 1  # first, so that nobody begins anew what is closed here
         leaks = []
         for session, place in self._pool.end_invocation().items():
             leaks.append(Leak(place, in_transaction=session.status is not Status.IDLE))
@@ -381,7 +428,6 @@ class Broker:
                 roll_back(session, Deadline.after(LEAK_ROLLBACK_S, self._clock))
             self._pool.retire(session, Reason.LEAKED)  # whoever leaked it may still hold it
             self.recorder.count("leaks")
-        self._served += 1
         self._invocation = None
         return leaks
 
@@ -427,7 +473,7 @@ class Broker:
 class _OfThread(threading.local):
     """What each thread has open, and the number of the invocation that opened it."""
 
-    open: tuple[int, Transaction | ExclusiveSession] | None = None
+    open: tuple[int, Transaction | ExclusiveSession | again.Attempt] | None = None
 
 
 def _begin_anew_after_fork(reference: weakref.ref[Broker]) -> None:

@@ -56,6 +56,8 @@ class Statement(NamedTuple):
     """What it would leave behind on a pooled connection."""
     reads: bool = False
     """Whether it writes nothing, but for what a function that it calls does."""
+    sets: bool = False
+    """Whether it sets what may be the transaction's own: SET TRANSACTION READ WRITE."""
 
     @property
     def head(self) -> str:
@@ -133,6 +135,7 @@ _READS = (
     r"|release|rollback)\b"
     r"|copy\b(?!\s*\(\s*(insert|update|delete|merge|with)\b).*\bto\s+std(in|out)\b)"
 )
+_SETS = r"[\s;(]*(set|reset)\b"
 _COPY = r"copy\b.*\b(from|to)\s+(stdin|stdout)\b"  # the grammar takes either word for both
 
 
@@ -198,7 +201,9 @@ def compile(sql: str, style: Style = Style.NAMED) -> Statement:
     visible = "".join(bare)
     kind = _kind(visible)
     reads = bool(pattern(_READS).match(visible))
-    return Statement(sql, encoded, tuple(names), kind, hazard.find(visible, len(encoded)), reads)
+    sets = bool(pattern(_SETS).match(visible))
+    hazards = hazard.find(visible, len(encoded))
+    return Statement(sql, encoded, tuple(names), kind, hazards, reads, sets)
 
 
 def _substitute(text: str, parameter: str, style: Style, names: dict[str, int]) -> str:

@@ -74,6 +74,8 @@ class Transaction:
         self._read_only = read_only
         self._id: TransactionId | None = None  # from the first write on
         self._session: Session | None = None  # from the first statement on
+        self.committed = False
+        """Whether the server kept it, for certain."""
         self._ended = False
         self._refused = False  # its first statement was, and it is rolled back already
         self._busy = threading.Lock()
@@ -120,14 +122,18 @@ class Transaction:
     ) -> Reply:
         """Run a statement that the guard has let through; what the faces above call.
 
-        With `last`, which is for what only reads, COMMIT rides with it.
+        With `last`, COMMIT rides with it where that is sure to have kept nothing.
         """
         if not self._busy.acquire(blocking=False):
             raise UsageError("the transaction is in use by another thread: give each its own")
         try:
+            if statement.sets or manner.further:
+                self._read_only = False  # SET may have made it a writer
             tracked = self._id is None and not statement.reads and not self._read_only
             alone = statement.kind is statements.Kind.COPY  # nothing may follow it in its flight
-            behind = TRACK if tracked else COMMIT if last else None
+            behind = TRACK if tracked else None
+            if last and self._read_only:
+                behind = COMMIT + self._comment
             reply = self._sent(statement, batch, None if alone else behind, manner)
             if tracked and alone:
                 told = self._begun().execute(TRACK, [()], self._deadline, rides=False)
@@ -220,6 +226,7 @@ class Transaction:
         try:
             if self._session is not None:
                 self._commit(self._session)
+                self.committed = True
         except OutcomeUnknown as unknown:
             hidden = unknown
         finally:
@@ -254,6 +261,7 @@ class Transaction:
             means.count("commits_looked_up")
             outcome = look_up(means.lender, self._id, self._deadline, means.clock, means.rng)
         if outcome is Outcome.COMMITTED:
+            self.committed = True
             return
         if outcome is Outcome.ABORTED:
             self._raise_nothing_kept(hidden)

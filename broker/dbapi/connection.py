@@ -82,7 +82,8 @@ class Connection:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        if not self._closed:
+            self.close()
 
     @translated
     def cursor(self) -> Cursor:

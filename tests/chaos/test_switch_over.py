@@ -156,6 +156,12 @@ def test_a_server_that_stays_read_only_is_given_up_and_still_read(
     assert refused.value.by_server is True
     assert "after the first" in refused.value.__notes__[0]
     assert site.db.run("select pg_is_in_recovery()").scalar() is True
+    waits = site.clock.waits
+    with pytest.raises(WriteRefused):
+        site.db.read(INSERT, token="a")
+    with pytest.raises(WriteRefused):
+        site.db.retry(lambda tx: tx.run(INSERT, token="a"), read_only=True)
+    assert site.clock.waits == waits, "it was asked to be read-only: no server will take it"
 
 
 @pytest.mark.timeout(120)

@@ -11,7 +11,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from broker import Broker, ConnectionLost, NestedTransaction, StatementError, UsageError
+from broker import (
+    Broker,
+    ConnectionLost,
+    NestedTransaction,
+    SerializationFailure,
+    StatementError,
+    UsageError,
+)
 from broker.dbapi import Connection, begin, connect
 from broker.errors import DeadlineExceeded, WriteRefused
 from broker.local.pgbouncer import PgBouncer
@@ -51,11 +58,16 @@ def count(db: Broker) -> int:
 
 def cut_the_next_answer(relay: Relay) -> threading.Thread:
     """Hold the next flight's answer, and reset the connection once it is there."""
+    return cut_the_next(Way.TO_CLIENT, relay)
+
+
+def cut_the_next(way: Way, relay: Relay) -> threading.Thread:
+    """Hold what goes this way next, and reset the connection once there is something."""
     [relayed] = relay.connections
-    relayed.pause(Way.TO_CLIENT)
+    relayed.pause(way)
 
     def wait_and_cut() -> None:
-        wait_until(lambda: relayed.held(Way.TO_CLIENT) > 0, "the answer")
+        wait_until(lambda: relayed.held(way) > 0, "something to hold")
         relayed.reset()
 
     thread = threading.Thread(target=wait_and_cut)
@@ -91,7 +103,7 @@ def test_it_gives_up_after_a_few_attempts(db: Broker) -> None:
     with pytest.raises(ConnectionLost) as caught:
         db.read("select pg_terminate_backend(pg_backend_pid())")
     assert caught.value.sqlstate == "57P01"
-    assert db.stats().transaction_retries == 2
+    assert db.stats().transaction_retries == 1
 
 
 @pytest.mark.parametrize("sql", ["insert into t values (2)", "select writes()"])
@@ -99,6 +111,7 @@ def test_what_would_write_is_refused_by_the_server(sql: str, db: Broker, relay: 
     with pytest.raises(WriteRefused) as caught:
         db.read(sql)
     assert (caught.value.sqlstate, caught.value.by_server) == ("25006", False)
+    assert db.stats().transaction_retries == 0
     assert count(db) == 1
     assert len(relay.connections) == 1, "the session is as good as before"
 
@@ -119,13 +132,14 @@ def test_it_is_bounded_by_the_deadline(relay: Relay, db: Broker, database: Datab
 
 
 def test_under_rds_proxy_nothing_is_set(relay: Relay, db: Broker, database: Database) -> None:
-    """set_config would pin the session; BEGIN READ ONLY and COMMIT do not."""
+    """set_config would pin the session."""
     settings = database.settings(port=relay.port, flavour=Flavour.RDS_PROXY)
     with Broker(settings) as proxied:
         proxied.read("select 1")  # connects
         before = relay.flights
-        assert proxied.read("select k from t").scalar() == 1
+        assert proxied.read("show statement_timeout").scalar() == "0"
         assert relay.flights == before + 1
+    assert db.read("show statement_timeout").scalar() != "0"
 
 
 def test_a_read_only_connection_in_autocommit_does_the_same(db: Broker, relay: Relay) -> None:
@@ -249,3 +263,133 @@ def test_begin_commits_on_leaving_and_rolls_back_on_an_exception(db: Broker) -> 
 def test_retry_s_begin_says_for_itself_how_it_begins(db: Broker) -> None:
     with pytest.raises(UsageError, match="begin"):
         db.retry(insert_by_dbapi, begin=partial(begin, db), read_only=True)  # type: ignore[call-overload]
+
+
+UNSEALED = "set transaction read write; insert into t values (9)"
+
+
+def found(database: Database) -> int:
+    return int(database.server.admin("select count(*) from t", database=database.name)[0][0])
+
+
+@pytest.fixture
+def proxied(relay: Relay, db: Broker, database: Database) -> Iterator[Broker]:
+    """Under rds-proxy no companion is a query before the first statement: it may be a SET."""
+    db.close()
+    with Broker(database.settings(port=relay.port, flavour=Flavour.RDS_PROXY)) as made:
+        made.read("select 1")
+        yield made
+
+
+def test_a_script_that_makes_itself_a_writer_is_kept_once(
+    proxied: Broker, relay: Relay, database: Database
+) -> None:
+    connection = connect(proxied)
+    connection.autocommit = connection.read_only = True
+    connection.cursor().execute(UNSEALED)
+    assert found(database) == 2
+    thread = cut_the_next_answer(relay)  # COMMIT does not ride with it, so nothing was kept
+    connection.cursor().execute(UNSEALED)
+    thread.join()
+    assert found(database) == 3
+
+
+def test_a_transaction_that_makes_itself_a_writer_is_looked_up_as_any_other(
+    proxied: Broker, relay: Relay, database: Database
+) -> None:
+    with proxied.transaction(read_only=True) as tx:
+        tx.run("set transaction read write")
+        tx.run("insert into t values (:k)", k=10)
+        thread = cut_the_next_answer(relay)
+    thread.join()
+    assert found(database) == 2
+    assert proxied.stats().commits_looked_up == 1
+
+
+def sleeping(database: Database) -> int:
+    sql = "select count(*) from pg_stat_activity where usename = :role and wait_event = 'PgSleep'"
+    return int(database.server.admin(sql, role=database.user)[0][0])
+
+
+def test_a_read_that_outlives_its_invocation_is_not_sent_again(
+    db: Broker, database: Database
+) -> None:
+    """Its session is closed at the end; a new one would be frozen in the middle of it."""
+    threads: list[threading.Thread] = []
+    errors: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            db.read("select pg_sleep(20)")
+        except ConnectionLost as error:
+            errors.append(error)
+
+    @db.handler
+    def handler(event: object, context: object) -> None:
+        threads.append(threading.Thread(target=read))
+        threads[0].start()
+        wait_until(lambda: sleeping(database) == 1, "the read to be under way")
+
+    handler({}, None)
+    threads[0].join()
+    assert len(errors) == 1
+    assert db.stats().transaction_retries == 0
+
+
+def test_an_attempt_that_has_committed_something_is_not_run_again(db: Broker, relay: Relay) -> None:
+    calls: list[int] = []
+
+    def pay(connection: Connection) -> None:
+        calls.append(insert_by_dbapi(connection))
+        connection.commit()
+        thread = cut_the_next_answer(relay)
+        threads.append(thread)
+        connection.cursor().execute("select 1")
+
+    threads: list[threading.Thread] = []
+    with pytest.raises(ConnectionLost):
+        db.retry(pay, begin=partial(begin, db))
+    threads[0].join()
+    assert (len(calls), count(db)) == (1, 2)
+
+
+def test_what_would_not_be_part_of_the_attempt_is_refused(db: Broker) -> None:
+    """In autocommit it would be kept, and run again."""
+    engine = create_engine(db)
+    alone = sessionmaker(engine.execution_options(isolation_level="AUTOCOMMIT")).begin
+
+    def by_itself(connection: Connection) -> None:
+        connection.autocommit = True
+        insert_by_dbapi(connection)
+
+    with pytest.raises(UsageError, match="no autocommit"):
+        db.retry(by_itself, begin=partial(begin, db))
+    with pytest.raises(sa.exc.DBAPIError, match="no autocommit"):
+        db.retry(insert_by_orm, begin=alone)
+    with pytest.raises(NestedTransaction):
+        db.retry(lambda _: db.read("select 1"), begin=partial(begin, db))
+    with pytest.raises(NestedTransaction):
+        db.retry(lambda _: None, begin=db.session)
+    assert count(db) == 1
+
+
+def test_all_attempts_of_another_face_have_one_deadline(
+    relay: Relay, db: Broker, database: Database
+) -> None:
+    calls: list[Connection] = []
+    with Broker(database.settings(port=relay.port, timeout_s=1)) as quick:
+
+        def conflict(connection: Connection) -> None:
+            calls.append(connection)
+            connection.cursor().execute("select pg_sleep(0.3)")
+            raise SerializationFailure("could not serialize", sqlstate="40001")
+
+        with pytest.raises((DeadlineExceeded, SerializationFailure)):
+            quick.retry(conflict, begin=partial(begin, quick), attempts=50)
+        assert 1 < len(calls) < 5
+
+
+def test_a_connection_that_its_user_has_closed_hides_no_error(db: Broker) -> None:
+    with pytest.raises(KeyError), begin(db) as connection:
+        connection.close()
+        raise KeyError

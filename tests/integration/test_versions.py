@@ -16,6 +16,7 @@ from broker.local.relay import Relay
 from broker.settings import Flavour, GuardMode
 from tests.conftest import OLDER, Database, need_postgres_of
 from tests.integration import test_deadline, test_flights, test_guard, test_outcome
+from tests.integration import test_read as test_reads
 
 flights = test_flights.flights
 db_of = test_deadline.db_of
@@ -39,6 +40,14 @@ def db(relay: Relay, database: Database) -> Iterator[Broker]:
         yield made
 
 
+@pytest.fixture
+def reader(db: Broker) -> Broker:
+    """Give it what test_read.py has in its table."""
+    db.run("insert into t values (1)")
+    db.run(test_reads.WRITES)
+    return db
+
+
 test_run = test_flights.test_run_is_one_flight_with_its_deadline
 test_transaction = test_flights.test_a_transaction_of_n_statements_is_n_plus_1
 test_batch = test_flights.test_a_batch_is_one_flight_in_its_transaction
@@ -46,6 +55,15 @@ test_rollback = test_flights.test_a_rollback_is_one_flight_and_nothing_done_is_n
 test_committed = test_outcome.test_a_commit_that_happened_is_a_success
 test_not_committed = test_outcome.test_a_commit_that_never_arrived_is_safe_to_retry_and_retry_does
 test_only_read = test_outcome.test_a_transaction_that_only_read_is_unknown_without_an_id
+
+
+def test_read(reader: Broker, relay: Relay, database: Database) -> None:
+    for sql in ("insert into t values (2)", "select writes()"):
+        test_reads.test_what_would_write_is_refused_by_the_server(sql, reader, relay)
+    test_reads.test_it_is_one_flight_and_leaves_nothing_open(reader, relay, database)
+    test_reads.test_a_lost_answer_is_asked_for_again(reader, relay)
+
+
 test_stopped = test_deadline.test_a_statement_in_a_transaction_is_bounded_too
 test_canceled = test_deadline.test_a_batch_of_slow_rows_is_stopped_on_the_server_as_a_whole
 

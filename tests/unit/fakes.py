@@ -145,7 +145,7 @@ class FakeSession:
             return Reply((), [], -1, tag)
         elif word == b"rollback":
             self.status = Status.IDLE
-        if afterwards == b"commit":
+        if afterwards and afterwards.startswith(b"commit"):
             self.status = Status.IDLE
         return Reply(("n",), [[1]], 1, b"SELECT 1")
 
