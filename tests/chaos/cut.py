@@ -20,19 +20,21 @@ class Moment(Enum):
     AFTER = "after the server answered it"
 
 
+Flight = tuple[str, ...]
+"""The statements in it, in lower case; at least one."""
 Harm = Callable[["Link"], None]
 """What is done at that moment. It runs on a thread of its own: it may wait."""
 
 
 @dataclass(eq=False)
 class Cut:
-    """Strikes the first flight with a statement that it wants.
+    """Strikes the first flight that it wants.
 
     `harm` does the damage: ends the link or its backend, freezes the environment. With
     `goes_on`, the flight (or what the server says afterwards) then takes its way.
     """
 
-    wants: Callable[[str], bool]
+    wants: Callable[[Flight], bool]
     moment: Moment
     harm: Harm
     goes_on: bool = False
@@ -51,21 +53,26 @@ class Cut:
             await link.forward(flight)
 
 
-def is_commit(sql: str) -> bool:
-    """Want COMMIT."""
-    return sql.startswith("commit")
+def is_commit(flight: Flight) -> bool:
+    """Want COMMIT, in a flight of its own."""
+    return flight[0].startswith("commit")
 
 
-def is_write(sql: str) -> bool:
+def is_write(flight: Flight) -> bool:
     """Want an insert of a transaction's."""
-    return sql.startswith("insert") and not is_lone_write(sql)
+    return any(sql.startswith("insert") for sql in flight) and not is_lone_write(flight)
 
 
-def is_lone_write(sql: str) -> bool:
+def is_lone_write(flight: Flight) -> bool:
     """Want an insert that commits by itself."""
-    return "/* alone */" in sql
+    return any("/* alone */" in sql for sql in flight)
 
 
-def is_begin(sql: str) -> bool:
+def is_begin(flight: Flight) -> bool:
     """Want the first flight of a transaction."""
-    return sql.startswith("begin")
+    return flight[0].startswith("begin") and not is_read(flight)
+
+
+def is_read(flight: Flight) -> bool:
+    """Want a `db.read`, with its BEGIN and its COMMIT."""
+    return flight[0].startswith("begin read only")

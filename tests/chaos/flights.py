@@ -7,7 +7,17 @@ from random import Random
 
 import pg8000.native
 
-from tests.chaos.cut import Cut, Harm, Moment, is_begin, is_commit, is_lone_write, is_write
+from tests.chaos.cut import (
+    Cut,
+    Flight,
+    Harm,
+    Moment,
+    is_begin,
+    is_commit,
+    is_lone_write,
+    is_read,
+    is_write,
+)
 from tests.chaos.fault import ALL, TRANSACTIONS, Fault
 from tests.chaos.hop import Hop
 from tests.chaos.link import End, Link
@@ -27,7 +37,7 @@ def silence(link: Link) -> None:
 
 
 def cuts(
-    wants: Callable[[str], bool],
+    wants: Callable[[Flight], bool],
     moment: Moment,
     harms: list[Callable[[World], Harm]],
     hops: Callable[[World], tuple[Hop, ...]] = lambda world: world.hops,
@@ -138,5 +148,17 @@ FLIGHTS = (
         name="autocommit write's answer lost",
         strike=cuts(is_lone_write, Moment.AFTER, BROKEN),
         survives=ALL - {"run"},
+    ),
+    Fault(
+        name="read lost on its way",
+        strike=cuts(is_read, Moment.BEFORE, BROKEN),
+        survives=ALL - {"read"},  # which is sent again once, and may be struck once more
+        resolves=frozenset({"read"}),
+    ),
+    Fault(
+        name="read's answer lost",
+        strike=cuts(is_read, Moment.AFTER, BROKEN),
+        survives=ALL - {"read"},
+        resolves=frozenset({"read"}),
     ),
 )

@@ -101,7 +101,7 @@ class Hop:
     def cut_for(self, statements: tuple[str, ...]) -> Cut | None:
         """Return the cut that is meant for this flight, and forget it. On the loop."""
         for cut in self._cuts:
-            if any(cut.wants(sql) for sql in statements):
+            if statements and cut.wants(statements):
                 self._cuts.remove(cut)
                 return cut
         return None
