@@ -34,14 +34,14 @@ class Item(BaseModel):
 @app.post("/items", status_code=201)
 def add(item: Item) -> Item:
     """Add an item; 409 if it is there."""
-    db.run("insert into items (sku, price) values (:sku, :price)", **item.model_dump())
+    db.run("insert into shop_items (sku, price) values (:sku, :price)", **item.model_dump())
     return item
 
 
 @app.get("/items/{sku}")
 def item(sku: str) -> Item:
     """Return an item, or 404."""
-    rows = db.read("select sku, price from items where sku = :sku", sku=sku).dicts()
+    rows = db.read("select sku, price from shop_items where sku = :sku", sku=sku).dicts()
     if not rows:
         raise HTTPException(404, f"there is no {sku}")
     return Item(**rows[0])
@@ -50,7 +50,7 @@ def item(sku: str) -> Item:
 @app.get("/total")
 async def total(delay_s: Annotated[float, Query(ge=0)] = 0) -> dict[str, Any]:
     """Return what all items cost; 504 where the database takes longer than there is time."""
-    sql = "select sum(price) as total from items, pg_sleep(:delay_s)"
+    sql = "select sum(price) as total from shop_items, pg_sleep(:delay_s)"
     return (await asyncio.to_thread(db.run, sql, delay_s=delay_s)).dicts()[0]
 
 
@@ -60,5 +60,5 @@ handler = db.handler(Mangum(app, lifespan="off"))
 
 def setup(event: object, context: object) -> str:
     """Create the table, to try it."""
-    db.run("create table items (sku text primary key, price int not null)")
+    db.run("create table if not exists shop_items (sku text primary key, price int not null)")
     return "created"

@@ -75,7 +75,7 @@ def test_what_is_there_already_is_409(deploy, broker_db: Broker) -> None:
     app(request("POST", "/items", PEN))
     again = app(request("POST", "/items", {**PEN, "price": 4}))
     assert told(again) == (409, {"error": "IntegrityError", "happened": "nothing"})
-    assert broker_db.run("select price from items").scalar() == 3
+    assert broker_db.run("select price from shop_items").scalar() == 3
 
 
 def test_what_takes_too_long_is_504_and_the_environment_goes_on(deploy) -> None:
