@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -141,12 +141,31 @@ def flags() -> dict[str, Any]:
 def synthesize(
     flags: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Synthesized]:
-    """Synthesize a broker.toml as the app does, without the zips' contents."""
+    """Synthesize a broker.toml as the app does, without the zips' contents.
+
+    Functions of the names in `connect` use its broker, each with a role of its own.
+    """
     from aws_cdk import App  # late: it starts Node
+    from aws_cdk import aws_iam as iam
+    from aws_cdk import aws_lambda as lambda_
 
     from infra.app import build
 
-    def synthesize(text: str, **context: Any) -> Synthesized:
+    def use(stack: Any, name: str) -> None:
+        role = iam.Role(
+            stack, f"{name}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com")
+        )
+        fn = lambda_.Function(
+            stack,
+            name,
+            runtime=lambda_.Runtime.PYTHON_3_14,
+            handler="index.handler",
+            code=lambda_.Code.from_inline("def handler(event, context): pass"),
+            role=role,
+        )
+        stack.broker.connect(fn)
+
+    def synthesize(text: str, *, connect: Sequence[str] = (), **context: Any) -> Synthesized:
         directory = tmp_path_factory.mktemp("app")
         (directory / "broker.toml").write_text(text)
         given = {
@@ -157,6 +176,8 @@ def synthesize(
         }
         app = App(context=given, outdir=str(directory / "out"))
         stack = build(app, directory)
+        for name in connect:
+            use(stack, name)
         app.synth()
         return Synthesized(directory / "out", stack)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -74,6 +75,19 @@ def test_the_table_keeps_the_rules_of_a_lease(endpoint: str) -> None:
     assert not table.renew(3, longer, 1), "it is lost"
     assert table.give_back(3, "b", 1)
     assert table.items(0, 1) == {}
+
+
+def test_a_row_says_until_when_a_slot_is_taken_and_not_by_whom(endpoint: str) -> None:
+    one, other = (cap(endpoint, TERMS._replace(name="rows")) for _ in range(2))
+    tokens = {each.take(Deadline.after(10)).token for each in (one, other)}
+    scanned = client(endpoint).call("Scan", {"TableName": TABLE}, 5).body["Items"]
+    rows = [row for row in scanned if row["shard"]["S"].startswith("rows")]
+    assert len(rows) == len(tokens) == 2
+    assert {row["lease"]["S"] for row in rows} == tokens
+    for row in rows:
+        assert set(row) == {"shard", "slot", "lease", "expires_ms", "delete_at"}
+        assert re.fullmatch("rows#0", row["shard"]["S"])
+        assert re.fullmatch("[0-9a-f]{24}", row["lease"]["S"])
 
 
 def test_a_table_that_is_not_there_is_refused_at_once_and_by_name(endpoint: str) -> None:
