@@ -334,6 +334,18 @@ def test_the_console_shows_it_neither_passwords_nor_statements_nor_anybody_s_soc
         assert secret not in "".join(shown.values())
 
 
+def test_over_the_console_it_could_let_itself_in(site: Make, start: Start, beside: Beside) -> None:
+    """What its container is worth: containers of a task share the network, too."""
+    where = site()
+    task = start(where)
+    exporter = beside(task)
+    with pytest.raises(pg8000.native.DatabaseError):
+        connect(task, f"{where.role}_client", "no idea")
+    command = ("/usr/bin/python3", "-Es", "-c", SHOW, "SET auth_type = 'trust'")
+    wait_until(lambda: exporter.running.execute(*command).returncode == 0, "the pooler to obey")
+    connect(task, f"{where.role}_client", "no idea")
+
+
 def test_it_stays_small_with_many_clients_and_many_lines_of_log(
     site: Make, start: Start, beside: Beside
 ) -> None:
