@@ -63,3 +63,34 @@ def test_the_transaction_scoped_ways_are_allowed_and_leave_nothing(
         assert tx.run("select current_setting('app.tenant')").scalar() == "mine"
     for found in LEFT_BEHIND.values():
         assert other.run(found).scalar() is not True
+
+
+def test_what_a_do_block_sets_inside_is_not_seen(
+    pgbouncer: Callable[..., PgBouncer], broker_to: Callable[..., Broker]
+) -> None:
+    """Only the text is read: that is the guard's limit."""
+    pooler = pgbouncer(**SHARED)
+    db, other = broker_to(pooler), broker_to(pooler)
+    db.run("do $$ begin perform set_config('app.tenant', 'mine', false); end $$")
+    assert other.run(LEFT_BEHIND["set app.tenant = 'mine'"]).scalar() is True
+
+
+def test_row_level_security_may_rely_on_a_setting_of_the_transaction(
+    pgbouncer: Callable[..., PgBouncer], broker_to: Callable[..., Broker]
+) -> None:
+    """Two tenants on one server connection: each sees its own rows, and without one nobody any."""
+    pooler = pgbouncer(**SHARED)
+    one, other = broker_to(pooler), broker_to(pooler)
+    for sql in (
+        "create table orders (tenant text)",
+        "insert into orders values ('one'), ('other')",
+        "alter table orders enable row level security, force row level security",
+        "create policy own on orders using (tenant = current_setting('app.tenant', true))",
+    ):
+        one.run(sql)
+    for _ in range(2):
+        for db, tenant in ((one, "one"), (other, "other")):
+            with db.transaction() as tx:
+                tx.run("select set_config('app.tenant', :t, true)", t=tenant)
+                assert tx.run("select tenant from orders").scalar() == tenant
+            assert len(db.run("select tenant from orders")) == 0

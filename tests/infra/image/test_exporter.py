@@ -310,6 +310,42 @@ def test_it_can_write_nowhere_sees_no_secret_and_can_do_nothing_more(
         assert secret not in "".join(exporter.lines()) + exporter.errors()
 
 
+def test_the_console_shows_it_neither_passwords_nor_statements_nor_anybody_s_socket(
+    site: Make, start: Start, beside: Beside
+) -> None:
+    """SHOW FDS would hand sockets and passwords over, but for TLS on both hops."""
+    where = site()
+    task = start(where)
+    exporter = beside(task)
+    wait_until(exporter.minutes, "a first line")
+    shown = {}
+    settings = task.settings()
+    with Broker(settings) as idle, Broker(settings) as db, db.transaction() as tx:
+        idle.run("select 1")
+        tx.run("select 'a literal', :card::text", card="4111")
+        for what in ("CONFIG", "DATABASES", "FDS", "CLIENTS", "SERVERS", "SOCKETS", "USERS"):
+            command = ("/usr/bin/python3", "-Es", "-c", SHOW, f"SHOW {what}")
+            shown[what] = exporter.running.execute(*command).stdout
+    assert f'"user": "{where.role}"' in shown["SERVERS"]
+    assert where.role not in shown["FDS"]
+    assert '"fd": ' in shown["FDS"], "its own, to listen on"
+    passwords = (where.secrets.server_password, where.secrets.client_password)
+    for secret in (*(json.dumps(each)[1:-1] for each in passwords), "a literal", "4111"):
+        assert secret not in "".join(shown.values())
+
+
+def test_over_the_console_it_could_let_itself_in(site: Make, start: Start, beside: Beside) -> None:
+    """What its container is worth: containers of a task share the network, too."""
+    where = site()
+    task = start(where)
+    exporter = beside(task)
+    with pytest.raises(pg8000.native.DatabaseError):
+        connect(task, f"{where.role}_client", "no idea")
+    command = ("/usr/bin/python3", "-Es", "-c", SHOW, "SET auth_type = 'trust'")
+    wait_until(lambda: exporter.running.execute(*command).returncode == 0, "the pooler to obey")
+    connect(task, f"{where.role}_client", "no idea")
+
+
 def test_it_stays_small_with_many_clients_and_many_lines_of_log(
     site: Make, start: Start, beside: Beside
 ) -> None:

@@ -117,6 +117,17 @@ def test_no_process_has_a_secret_in_its_environment_its_arguments_or_the_log(
     assert f'"{where.role}_client" "SCRAM-SHA-256$4096:' in userlist
 
 
+def test_from_a_client_s_verifier_nobody_can_log_in(site: Make, start: Start):
+    where = site()
+    task = start(where)
+    userlist = (task.volume / "userlist.txt").read_text()
+    (line,) = [each for each in userlist.splitlines() if f'"{where.role}_client"' in each]
+    verifier = line.split('" "')[1].rstrip('"')
+    assert verifier.startswith("SCRAM-SHA-256$")
+    with Broker(task.settings(password=verifier)) as db, pytest.raises(AuthenticationFailed):
+        db.run("select 1")
+
+
 def test_the_console_answers_on_the_socket_and_never_over_tcp(site: Make, start: Start):
     where = site()
     task = start(where)

@@ -8,11 +8,13 @@ import hmac
 import re
 from base64 import b64decode
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from broker import AuthenticationFailed, Broker, UsageError
 from broker.local.demo_plan import demo_plan
+from broker.local.process import LOOPBACK
 from broker.local.stack import Stack, scram_secret
 from broker.pgbouncer import render_ini
 from broker.plan import make_plan, parse
@@ -88,3 +90,14 @@ def test_a_secret_is_what_rfc_5803_says() -> None:
     client_key = hmac.digest(salted, b"Client Key", "sha256")
     assert hashlib.sha256(client_key).digest() == stored
     assert hmac.digest(salted, b"Server Key", "sha256") == server
+
+
+def test_it_listens_on_loopback_alone_and_no_argument_is_a_password() -> None:
+    with Stack() as stack:
+        ((addresses,),) = stack.postgres.admin("show listen_addresses")
+        shown = {row["key"]: row["value"] for row in stack.pgbouncer.admin("SHOW CONFIG")}
+        assert addresses == shown["listen_addr"] == LOOPBACK
+        for server in (stack.postgres, stack.pgbouncer):
+            started = Path(f"/proc/{server.pid}/cmdline").read_text()
+            for password in (stack.password, stack.client_password):
+                assert password not in started + server.log_tail(1_000) + repr(server)

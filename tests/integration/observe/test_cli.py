@@ -11,14 +11,17 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 import click
 import pg8000.native
 import pytest
 from click.testing import CliRunner, Result
 
+from broker import Broker
 from broker.cli.commands import Commands
 from broker.cli.doctor import doctor
+from broker.cli.dsn import settings
 from broker.cli.reap import reap
 from broker.local.pgbouncer import PgBouncer
 from broker.local.postgres import Postgres
@@ -203,6 +206,18 @@ def test_reap_is_a_dry_run_until_it_is_told_to_end(newest: Postgres, crowd18: Cr
         lambda: "No session is idle in transaction." in run(*arguments).output, "all to be well"
     )
     assert nobody
+
+
+def test_a_statement_is_shown_as_the_server_has_it_without_what_was_bound(
+    newest: Postgres, crowd18: Crowd
+) -> None:
+    bound = replace(settings(newest.dsn("app", PASSWORD) + "?sslmode=disable"), strict=True)
+    with Broker(bound) as db, db.transaction() as tx:
+        tx.run("select 'a literal', :card::text", card="4111-1111")
+        for arguments in (("reap",), ("reap", "--json"), ("doctor", "--fix-idle")):
+            shown = run(arguments[0], address_of(newest), *arguments[1:]).output
+            assert "select 'a literal', $1::text" in shown
+            assert "4111" not in shown
 
 
 def test_the_doctor_only_reads(newest: Postgres, crowd18: Crowd) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ import pytest
 
 from broker import ConfigurationError
 from broker.local.postgres import Postgres
+from broker.observe.diagnosis import diagnose
+from broker.observe.thresholds import Thresholds
 from lambdas.monitor.handler import handler
 from lambdas.monitor.watch import watch
 from tests.lambdas.emf import figures
@@ -191,6 +194,29 @@ def test_findings_are_the_doctors_and_are_logged_without_statements(
     assert told["findings"] == found[SERVER]["Findings"] == 1
     assert found[("kind=role_limit", *SERVER)] == {"FindingsByKind": 1}
     assert "The role app has 2 of its 2 sessions" in caplog.text
+    assert "a secret literal" not in caplog.text
+
+
+def test_a_finding_whose_evidence_quotes_statements_is_logged_without_it(
+    environ, look, sessions, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As the doctor shows them: of who holds a lock, and of those that wait for it."""
+    at_once = functools.partial(diagnose, thresholds=Thresholds(blocked_s=0.0))
+    environ.setattr("lambdas.monitor.watch.diagnose", at_once)
+    holder, waiter = sessions(2)
+    holder.run("begin")
+    holder.run("select pg_advisory_xact_lock(7), 'a secret literal'")
+    sql = "select pg_advisory_lock(7), 'a secret literal'"
+    waiting = threading.Thread(target=lambda: waiter.run(sql))
+    waiting.start()
+    try:
+        kind = ("kind=blocked", *SERVER)
+        with caplog.at_level(logging.INFO):
+            wait_until(lambda: kind in look()[1], "the finding")
+    finally:
+        holder.run("rollback")
+        waiting.join()
+    assert "is waited for by 1 session" in caplog.text
     assert "a secret literal" not in caplog.text
 
 
