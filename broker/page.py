@@ -98,7 +98,7 @@ def log_ticks(low: float, high: float) -> dict[str, Any]:
     Plotly's own write every second number smaller, and mix 1000 with 10k.
     """
     from_power, to_power = floor(log10(low)), ceil(log10(high))
-    steps = (1, 2, 5) if to_power - from_power <= FINE_DECADES else (1,)
+    steps = (1, 3) if to_power - from_power <= FINE_DECADES else (1,)
     values = [n * 10.0**power for power in range(from_power, to_power + 1) for n in steps]
     return {"type": "log", "tickvals": values, "ticktext": [duration(value) for value in values]}
 
