@@ -132,12 +132,7 @@ class Broker:
         Raises StatementError if the server refuses it, OutcomeUnknown if the answer is lost
         after it was sent, and DeadlineExceeded, ConnectError or UsageError as they say.
         """
-        statements.refuse_unnamed(unnamed)
-        statement = statements.compile(sql)
-        batch = [statement.values(params)]
-        self._guard.check(statement)
-        self._refuse_within_transaction("db.run()", "the open one, as in tx.run()")
-        reply = self.run_alone(self._pool, statement, batch)
+        reply = self.run_alone(self._pool, *self._ready("db.run()", sql, unnamed, params))
         return Result(reply.columns, reply.rows, reply.row_count)
 
     def read(self, sql: str, /, *unnamed: Any, **params: Any) -> Result:
@@ -147,13 +142,19 @@ class Broker:
         lost. Raises WriteRefused (25006) if it, or a function that it calls, would write. What a
         read-only transaction may do all the same, such as NOTIFY, may then happen twice.
         """
+        reply = self.read_alone(self._means, *self._ready("db.read()", sql, unnamed, params))
+        return Result(reply.columns, reply.rows, reply.row_count)
+
+    def _ready(
+        self, call: str, sql: str, unnamed: tuple[Any, ...], params: dict[str, Any]
+    ) -> tuple[statements.Statement, list[list[object]]]:
+        """Return the statement and its batch, if it may be sent by itself."""
         statements.refuse_unnamed(unnamed)
         statement = statements.compile(sql)
         batch = [statement.values(params)]
         self._guard.check(statement)
-        self._refuse_within_transaction("db.read()", "the open one, as in tx.run()")
-        reply = self.read_alone(self._means, statement, batch)
-        return Result(reply.columns, reply.rows, reply.row_count)
+        self._refuse_within_transaction(call, "the open one, as in tx.run()")
+        return statement, batch
 
     def _attempt(
         self,
@@ -307,15 +308,13 @@ class Broker:
         deadline = self._deadline()
         session = self._pool.checkout(deadline)
         lent = ExclusiveSession(session, self._guard, deadline)
-        mine = self._mine.open = (self._served, lent)
         try:
-            if self.settings.flavour is Flavour.DIRECT:
-                limit_ms = bound.riding_ms(deadline.remaining_s(), None)
-                session.execute(bound.standing_sql(limit_ms), [()], deadline, rides=False)
-            yield lent
+            with self._opened(lent):
+                if self.settings.flavour is Flavour.DIRECT:
+                    limit_ms = bound.riding_ms(deadline.remaining_s(), None)
+                    session.execute(bound.standing_sql(limit_ms), [()], deadline, rides=False)
+                yield lent
         finally:
-            if self._mine.open is mine:
-                self._mine.open = None
             lent.end()
             roll_back(session, deadline)
             if session.gave_up:
@@ -393,8 +392,8 @@ class Broker:
         return self._run_again(once, attempts, deadline, read_only=True)
 
     def _attempt_of_thread(self) -> again.Attempt | None:
-        served, what = self._mine.open or (None, None)
-        return what if served == self._served and isinstance(what, again.Attempt) else None
+        what = self._open_in_thread()
+        return what if isinstance(what, again.Attempt) else None
 
     def begin_alone(self, means: Means, begin: bytes, *, read_only: bool) -> Transaction:
         """Return a transaction that no `with` block ends: its caller does."""
@@ -440,8 +439,13 @@ class Broker:
     def _comment(self) -> bytes:
         return b"" if self._invocation is None else self._invocation.comment
 
+    def _open_in_thread(self) -> Transaction | ExclusiveSession | again.Attempt | None:
+        """Return what this thread has open; what an earlier invocation opened is over."""
+        mine = self._mine.open
+        return mine[1] if mine is not None and mine[0] == self._served else None
+
     def _refuse_within_transaction(self, call: str, instead: str) -> None:
-        if self._mine.open is not None and self._mine.open[0] == self._served:
+        if self._open_in_thread() is not None:
             raise NestedTransaction(
                 f"{call} inside an open transaction or session of the same thread would not be "
                 f"part of it: use {instead}"

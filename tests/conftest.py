@@ -29,6 +29,7 @@ from broker.local import binaries
 from broker.local.pgbouncer import PgBouncer
 from broker.local.postgres import Postgres
 from broker.local.process import ServerError
+from broker.local.relay import Relay
 from broker.settings import Flavour, Tls
 from tests.browser.chromium import chromium
 
@@ -169,3 +170,13 @@ def browser() -> Iterator[Browser]:
     """Run a Chromium for the module; its event loop would be in the way of other modules' tests."""
     with chromium() as running:
         yield running
+
+
+@pytest.fixture(params=["direct", "pgbouncer"])
+def relay(
+    request: pytest.FixtureRequest, database: Database, pgbouncer: Callable[..., PgBouncer]
+) -> Iterator[Relay]:
+    """Stand between the library and the server, or the pooler: one after the other."""
+    port = pgbouncer().port if request.param == "pgbouncer" else database.server.port
+    with Relay(port) as made:
+        yield made

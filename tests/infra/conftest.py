@@ -30,6 +30,18 @@ DATABASES = {
     "cluster": 'engine = "aurora-postgresql"\ninstance = "serverless"\nmax_acu = 8\nmin_acu = 1\n',
 }
 BROKER = {"direct": "cap = 100", "pgbouncer": "", "rds-proxy": "proxy_minimum_percent = 10"}
+TWO_PAIRS = 'pairs = ["appdb/app", "reports/reader"]'
+TWO_USERS = """
+[[functions]]
+name = "orders"
+concurrency = 10
+pair = "appdb/app"
+
+[[functions]]
+name = "reports"
+concurrency = 10
+pair = "reports/reader"
+"""
 FUNCTIONS = """
 [[functions]]
 name = "orders"

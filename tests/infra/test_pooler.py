@@ -14,7 +14,7 @@ from infra.pooler import PLACEHOLDER
 from infra.sizing import sizing
 
 from .conftest import CASES as EVERY
-from .conftest import Synthesized, toml
+from .conftest import TWO_PAIRS, TWO_USERS, Synthesized, toml
 
 Synth = Callable[[str], Synthesized]
 Planned = Callable[[str], Plan]
@@ -349,19 +349,7 @@ def test_the_provisioner_s_certificate_needs_no_name(synth: Synth) -> None:
 def test_two_users_log_in_at_the_pooler_as_they_are(
     synthesize: Callable[..., Synthesized],
 ) -> None:
-    functions = """
-[[functions]]
-name = "orders"
-concurrency = 10
-pair = "appdb/app"
-
-[[functions]]
-name = "reports"
-concurrency = 10
-pair = "reports/reader"
-"""
-    pairs = 'pairs = ["appdb/app", "reports/reader"]'
-    stack = synthesize(toml(broker=pairs, functions=functions))
+    stack = synthesize(toml(broker=TWO_PAIRS, functions=TWO_USERS))
     names = {each["Name"] for each in container(stack)["Secrets"]}
     assert names == {
         "PGBOUNCER_SERVER_SECRET_1",

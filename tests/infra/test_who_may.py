@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import BROKER, FLAVOURS, Synthesized, toml
+from .conftest import BROKER, FLAVOURS, TWO_PAIRS, TWO_USERS, Synthesized, toml
 
 Synthesize = Callable[..., Synthesized]
 Stack = Callable[[str], Synthesized]
@@ -65,17 +65,6 @@ LET_IN = {
     "pgbouncer": {("functions", "balancer"), ("balancer", "poolers"), ("poolers", "database")},
     "rds-proxy": {("functions", "proxy"), ("proxy", "database")},
 }
-TWO_USERS = """
-[[functions]]
-name = "orders"
-concurrency = 10
-pair = "appdb/app"
-
-[[functions]]
-name = "reports"
-concurrency = 10
-pair = "reports/reader"
-"""
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +116,7 @@ def test_a_secret_is_read_by_those_of_the_page_and_by_nobody_else(
 
 
 def test_of_two_users_each_function_reads_its_own_user_s_secret(synthesize: Synthesize) -> None:
-    text = toml(broker='pairs = ["appdb/app", "reports/reader"]', functions=TWO_USERS)
+    text = toml(broker=TWO_PAIRS, functions=TWO_USERS)
     found = readers(synthesize(text, connect=["orders", "reports"]))
     assert found["app"] == {"provisioner", "tasks", "orders"}
     assert found["reader"] == {"provisioner", "tasks", "reports"}

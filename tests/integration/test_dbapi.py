@@ -26,15 +26,6 @@ from tests.wait import wait_until
 Count = Callable[[Callable[[], object]], int]
 
 
-@pytest.fixture(params=["direct", "pgbouncer"])
-def relay(
-    request: pytest.FixtureRequest, database: Database, pgbouncer: Callable[..., PgBouncer]
-) -> Iterator[Relay]:
-    port = pgbouncer().port if request.param == "pgbouncer" else database.server.port
-    with Relay(port) as relay:
-        yield relay
-
-
 @pytest.fixture
 def db(relay: Relay, database: Database, request: pytest.FixtureRequest) -> Iterator[Broker]:
     flavour = Flavour.PGBOUNCER if "pgbouncer" in request.node.name else Flavour.DIRECT

@@ -7,20 +7,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from broker import Broker, StatementError
-from broker.local.pgbouncer import PgBouncer
 from broker.local.relay import Relay
 from tests.conftest import Database
 
 Count = Callable[[Callable[[], object]], int]
-
-
-@pytest.fixture(params=["direct", "pgbouncer"])
-def relay(
-    request: pytest.FixtureRequest, database: Database, pgbouncer: Callable[..., PgBouncer]
-) -> Iterator[Relay]:
-    port = pgbouncer().port if request.param == "pgbouncer" else database.server.port
-    with Relay(port) as relay:
-        yield relay
 
 
 @pytest.fixture

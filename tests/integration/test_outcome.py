@@ -23,15 +23,6 @@ from tests.conftest import Database
 from tests.wait import wait_until
 
 
-@pytest.fixture(params=["direct", "pgbouncer"])
-def relay(
-    request: pytest.FixtureRequest, database: Database, pgbouncer: Callable[..., PgBouncer]
-) -> Iterator[Relay]:
-    port = pgbouncer().port if request.param == "pgbouncer" else database.server.port
-    with Relay(port) as made:
-        yield made
-
-
 @pytest.fixture
 def db(relay: Relay, database: Database) -> Iterator[Broker]:
     flavour = Flavour.PGBOUNCER

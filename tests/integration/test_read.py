@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -21,25 +21,16 @@ from broker import (
 )
 from broker.dbapi import Connection, begin, connect
 from broker.errors import DeadlineExceeded, WriteRefused
-from broker.local.pgbouncer import PgBouncer
 from broker.local.relay import Relay
 from broker.local.relayed import Way
 from broker.settings import Flavour
 from broker.sqlalchemy import create_engine
 from tests.conftest import Database
+from tests.integration.test_outcome import found
 from tests.wait import wait_until
 
 WRITES = """create function writes() returns int language sql volatile as
             $$ insert into t values (7) returning k $$"""
-
-
-@pytest.fixture(params=["direct", "pgbouncer"])
-def relay(
-    request: pytest.FixtureRequest, database: Database, pgbouncer: Callable[..., PgBouncer]
-) -> Iterator[Relay]:
-    port = pgbouncer().port if request.param == "pgbouncer" else database.server.port
-    with Relay(port) as made:
-        yield made
 
 
 @pytest.fixture
@@ -266,10 +257,6 @@ def test_retry_s_begin_says_for_itself_how_it_begins(db: Broker) -> None:
 
 
 UNSEALED = "set transaction read write; insert into t values (9)"
-
-
-def found(database: Database) -> int:
-    return int(database.server.admin("select count(*) from t", database=database.name)[0][0])
 
 
 @pytest.fixture

@@ -61,15 +61,6 @@ class Order(Base):
     customer: orm.Mapped[Customer] = orm.relationship(back_populates="orders")
 
 
-@pytest.fixture(params=["direct", "pgbouncer"])
-def relay(
-    request: pytest.FixtureRequest, database: Database, pgbouncer: Callable[..., PgBouncer]
-) -> Iterator[Relay]:
-    port = pgbouncer().port if request.param == "pgbouncer" else database.server.port
-    with Relay(port) as relay:
-        yield relay
-
-
 @pytest.fixture
 def db(relay: Relay, database: Database, request: pytest.FixtureRequest) -> Iterator[Broker]:
     flavour = Flavour.PGBOUNCER if "pgbouncer" in request.node.name else Flavour.DIRECT

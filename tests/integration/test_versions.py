@@ -20,7 +20,6 @@ from tests.integration import test_read as test_reads
 
 flights = test_flights.flights
 db_of = test_deadline.db_of
-relay = test_outcome.relay
 
 
 @pytest.fixture(scope="module", params=OLDER)
