@@ -94,6 +94,10 @@ class Deadline:
         """Tell whether nothing is left."""
         return self.remaining_s() <= 0
 
+    def end(self) -> None:
+        """Let it have passed, for all who share it."""
+        self.at_s = min(self.at_s, self._clock.monotonic())
+
     def within(self, seconds: float) -> Deadline:
         """Return the earlier of this deadline and `seconds` from now."""
         at_s = min(self.at_s, self._clock.monotonic() + seconds)

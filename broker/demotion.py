@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from broker.deadline import Deadline
-from broker.errors import BrokerError, WriteRefused
+from broker.errors import BrokerError, ConnectError, WriteRefused
 from broker.wire import Session
 from broker.wire.session import Status
 
@@ -50,8 +50,11 @@ def sends_again(attempt: int, since_s: float, *, seen: bool) -> bool:
 def runs_again(error: BrokerError, attempt: int, attempts: int, since_s: float) -> bool:
     """Tell whether to run a transaction again that failed so in attempt number `attempt + 1`. Pure.
 
-    A read-only server is given its time, however many attempts that takes.
+    A read-only server is given its time, however many attempts that takes. Opening a session has
+    used up its own.
     """
+    if isinstance(error, ConnectError):
+        return False
     if isinstance(error, WriteRefused):
         return attempts > 1 and error.by_server is not False and since_s < PATIENCE_S
     return error.retryable and attempt + 1 < attempts

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from broker.backoff import delay_s
 from broker.cap import limits
+from broker.cap.dynamodb import DynamoDb
 from broker.cap.lease import Item, Step, Terms, judge
 from broker.cap.limits import Limits, refuse_unsafe
 from broker.cap.table import SHARD_SLOTS, LeaseTable, TableBusy, TableRefused
 from broker.deadline import Clock, Deadline, Instant
 from broker.errors import CapReached, CapUnreachable, CapUnsafe
-from broker.settings import WhenUnreachable
+from broker.settings import Settings, WhenUnreachable
 
 if TYPE_CHECKING:
     from broker.wire import Session
@@ -98,6 +99,22 @@ class Cap:
         self._count = count
         self._clock = clock
         self._rng = rng
+
+    @classmethod
+    def of(
+        cls, settings: Settings, count: Callable[[str], None], clock: Clock, rng: random.Random
+    ) -> Cap:
+        """Return the cap of these settings, its table on the environment's DynamoDB."""
+        terms = Terms(settings.cap_name, settings.cap or 0, settings.cap_lease_s)
+        return cls(
+            terms,
+            settings.cap_when_unreachable,
+            LeaseTable(DynamoDb.from_environ(), settings.cap_table or "", terms),
+            count,
+            clock,
+            rng,
+            role=settings.user or "the_secrets_user",
+        )
 
     def __repr__(self) -> str:
         return f"<Cap {self.terms.name} of {self.terms.cap}>"

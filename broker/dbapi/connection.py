@@ -64,10 +64,10 @@ class Connection:
         """Whether the server lets it write nothing; in autocommit too, where a statement whose
         answer is lost is then sent again."""
         self.deferrable = False
-        self._db = db
+        self._runner = db.runner
         self._belongings = Belongings()
-        self._lender = Wardrobe(db.means.lender, self._belongings)
-        self._means = replace(db.means, lender=self._lender)
+        means = db.runner.means
+        self._means = replace(means, lender=Wardrobe(means.lender, self._belongings))
         self._two_phase = TwoPhase(self)
         self._transaction: Transaction | None = None
         self._served = 0  # invocations that had ended when it began
@@ -124,7 +124,7 @@ class Connection:
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open that commit() would commit."""
-        return self._transaction is not None and self._served == self._db.served
+        return self._transaction is not None and self._served == self._runner.current.served
 
     # What a cursor has it do.
 
@@ -137,8 +137,8 @@ class Connection:
             self.end(commit=False)  # it was rolled back when its invocation ended
         if self._transaction is None and self.autocommit and self._asked is None:
             if self.read_only:
-                return self._db.read_alone(self._means, statement, batch, manner)
-            return self._db.run_alone(self._lender, statement, batch, manner)
+                return self._runner.read(self._means, statement, batch, manner)
+            return self._runner.run(self._means, statement, batch, manner)
         return (self._transaction or self._begin()).send(statement, batch, manner)
 
     def _begin(self) -> Transaction:
@@ -147,13 +147,13 @@ class Connection:
         modes = " ".join(filter(None, ("deferrable" if self.deferrable else "", asked)))
         begin += f" {modes}".encode() if modes else b""
         read_only = self.read_only and not asked
-        self._served = self._db.served
-        self._transaction = self._db.begin_alone(self._means, begin, read_only=read_only)
+        self._served = self._runner.current.served
+        self._transaction = self._runner.begin(self._means, begin, read_only=read_only)
         return self._transaction
 
     def send_alone(self, statement: Statement) -> Reply:
         """Run a statement by itself, whatever the mode."""
-        return self._db.run_alone(self._lender, statement._replace(kind=Kind.ALONE), [()])
+        return self._runner.run(self._means, statement._replace(kind=Kind.ALONE), [()])
 
     def control(self, control: Control, statement: Statement) -> bool:
         """Do what the statement says to the transaction; False where it is to be sent in it."""

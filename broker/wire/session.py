@@ -170,7 +170,8 @@ class Session(SingleFlight):
             self._fly(data, answer, deadline)
         except DatabaseError as error:
             self._learn(answer, bound_ms, was_idle=was_idle)
-            raise self._refusal(error.args[0], deadline) from error
+            # Not its cause: it says nothing more, and the whole of a row that was refused.
+            raise self._refusal(error.args[0], deadline) from None
         except InterfaceError as error:  # the answer is whole, but not of this protocol
             raise UnsafeStatement(f"{error}: use db.session()") from error
         self._learn(answer, bound_ms, was_idle=was_idle)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from broker import (
     ConnectionLost,
     NestedTransaction,
     SerializationFailure,
+    ServerUnavailable,
     StatementError,
     UsageError,
 )
@@ -95,6 +97,19 @@ def test_it_gives_up_after_a_few_attempts(db: Broker) -> None:
         db.read("select pg_terminate_backend(pg_backend_pid())")
     assert caught.value.sqlstate == "57P01"
     assert db.stats().transaction_retries == 1
+
+
+def test_a_server_that_is_gone_is_no_lost_answer(db: Broker, relay: Relay) -> None:
+    """Opening has had its time: what its error counts is all of the call."""
+    relay.stop()
+    with Broker(replace(db.settings, timeout_s=1)) as away:
+        with pytest.raises(ServerUnavailable) as caught:
+            away.read("select k from t")
+        stats = away.stats()
+        assert f"(tried {stats.connect_retries + 1} times in " in str(caught.value)
+        with pytest.raises(ServerUnavailable):
+            away.retry(lambda tx: tx.run("select k from t"))
+        assert away.stats().transaction_retries == 0
 
 
 @pytest.mark.parametrize("sql", ["insert into t values (2)", "select writes()"])

@@ -203,6 +203,30 @@ def test_a_transaction_that_leaked_in_another_thread_does_not_block_that_thread_
     assert results == [[[1]]]
 
 
+@pytest.mark.parametrize("call", ["run", "read", "transaction"])
+def test_what_was_not_sent_when_its_invocation_ended_is_not_sent_after_it(call, db, opened):
+    """By a thread that outlives it: the environment would be frozen in the middle of it."""
+    db.begin_invocation(None)
+    db.run("select 1")
+    unsent = ConnectionLost("gone", may_have_run=False)
+
+    def answer():
+        opened[0].whole = False
+        db.end_invocation()
+        raise unsent
+
+    opened[0].answers.append(answer)
+    with pytest.raises(ConnectionLost) as raised:
+        if call == "transaction":
+            with db.transaction() as tx:
+                tx.run("select 1")
+        else:
+            getattr(db, call)("select 1")
+
+    assert raised.value is unsent
+    assert len(opened) == 1
+
+
 def test_a_generator_that_is_closed_by_another_thread_still_rolls_back(db, opened):
     """As the garbage collector does, in whichever thread it runs."""
     leaked = db.transaction()
@@ -232,12 +256,12 @@ def test_the_invocation_bounds_what_runs_in_it_and_nothing_after_it(db, clock, o
             return 3_000
 
     db.begin_invocation(Context())
-    assert db._deadline().remaining_s() == pytest.approx(2.5)
+    assert db._current.deadline().remaining_s() == pytest.approx(2.5)
     db.run("select 1")
     assert opened[0].flights == [(None, b"select 1 /*request_id='1'*/")]
     db.end_invocation()
 
-    assert db._deadline().remaining_s() == 30
+    assert db._current.deadline().remaining_s() == 30
 
 
 # Forks. `_after_fork` is what the child runs; the real fork is in tests/integration.

@@ -47,8 +47,8 @@ def mixes_up(token, step, hang_s):
 def stays_open(token, step, hang_s):
     """Leave a transaction open, and hide it from the leak check."""
     if not kept:
-        session = db._pool._open_session(db._deadline())
-        session.execute(b"select 1", [()], db._deadline(), begin=b"begin")
+        session = db._pool._open_session(db._current.deadline())
+        session.execute(b"select 1", [()], db._current.deadline(), begin=b"begin")
         kept.append(session)
     return ledger_run(token, step, hang_s)
 
