@@ -56,7 +56,7 @@ class Broker:
         self._clock = clock
         self._rng = rng
         self._guard = Guard(settings.flavour, settings.guard)
-        self._current = Current(settings, clock, repr(self))
+        self._current = Current(settings, clock)
         self._cap = self._make_cap() if settings.cap else None
         self._credentials = Credentials(settings, clock)
         opener = Opener(settings, self._credentials, self.recorder, clock, rng, self._cap)
@@ -69,7 +69,7 @@ class Broker:
         rides = not settings.flavour.pins_on_settings
         means = Means(self._pool, self._guard, rides, self.recorder.count, clock, rng)
         self.runner = Runner(means, self._current)
-        """What the other faces have their statements run by."""
+        """What the other faces have run their statements."""
         if hasattr(os, "register_at_fork"):
             _begin_anew_after_fork(weakref.ref(self))
 
@@ -90,10 +90,7 @@ class Broker:
         return made
 
     def __repr__(self) -> str:
-        settings = self.settings
-        where = f"{settings.host}:{settings.port}" if settings.host else "where the secret says"
-        who = f"{settings.database or '…'} as {settings.user or '…'}"
-        return f"<Broker {where}/{who}, {settings.flavour.value}>"
+        return f"<Broker {self.settings.destination}>"
 
     def __enter__(self) -> Broker:
         return self
@@ -108,7 +105,7 @@ class Broker:
         after it was sent, and DeadlineExceeded, ConnectError or UsageError as they say.
         """
         statement, batch = self._ready("db.run()", sql, unnamed, params)
-        reply = self.runner.run(self.runner.means, statement, batch)
+        reply = self.runner.run(statement, batch)
         return Result(reply.columns, reply.rows, reply.row_count)
 
     def read(self, sql: str, /, *unnamed: Any, **params: Any) -> Result:
@@ -119,7 +116,7 @@ class Broker:
         read-only transaction may do all the same, such as NOTIFY, may then happen twice.
         """
         statement, batch = self._ready("db.read()", sql, unnamed, params)
-        reply = self.runner.read(self.runner.means, statement, batch)
+        reply = self.runner.read(statement, batch)
         return Result(reply.columns, reply.rows, reply.row_count)
 
     def _ready(
@@ -253,15 +250,14 @@ class Broker:
 
     def end_invocation(self) -> list[Leak]:
         """Close what the invocation left open, so that nothing is frozen with it; return it."""
-        self._current.over()  # first, so that nobody begins anew what is closed here
+        self._current.end()  # first, so that nobody begins anew what is closed here
         leaks = []
-        for session, place in self._pool.end_invocation().items():
+        for session, place in self._pool.outstanding().items():
             leaks.append(Leak(place, in_transaction=session.status is not Status.IDLE))
             if not session.in_flight:  # spares a pooler the loss of the server connection
                 roll_back(session, Deadline.after(LEAK_ROLLBACK_S, self._clock))
             self._pool.retire(session, Reason.LEAKED)  # whoever leaked it may still hold it
             self.recorder.count("leaks")
-        self._current.end()
         return leaks
 
     # What Lambda does to the environment, as broker.lifecycle tells it.

@@ -9,7 +9,7 @@ from typing import Any
 
 from broker import event_loop
 from broker.again import Attempt
-from broker.deadline import Clock, Deadline
+from broker.deadline import Clock, Deadline, Turn
 from broker.errors import NestedTransaction
 from broker.exclusive import ExclusiveSession
 from broker.invocation import Invocation
@@ -22,35 +22,37 @@ Open = Transaction | ExclusiveSession | Attempt
 class Current:
     """What bounds and names whatever is sent now, and what may not be begun beside it."""
 
-    def __init__(self, settings: Settings, clock: Clock, name: str) -> None:
+    def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
         self._invocation: Invocation | None = None
+        self._thread: int | None = None  # the last invocation's
         self._mine = _OfThread()
-        self._event_loop = event_loop.Watch(name)
-        self.served = 0
-        """How many invocations have ended; what was begun in an earlier one is over."""
+        self._event_loop = event_loop.Watch(f"<Broker {settings.destination}>")
+        self.turn = Turn()
 
     @property
     def serving(self) -> bool:
         """Whether an invocation is under way."""
         return self._invocation is not None
 
+    @property
+    def in_handler(self) -> bool:
+        """Whether an invocation is under way in this thread."""
+        return self._invocation is not None and self._thread == threading.get_ident()
+
     def begin(self, context: Any) -> None:
         """Let everything from here on be bounded by this invocation and named after it."""
         settings = self._settings
         self._invocation = Invocation.of(
-            context, settings.margin_s, settings.timeout_s, self._clock
+            context, settings.margin_s, settings.timeout_s, self._clock, self.turn
         )
-
-    def over(self) -> None:
-        """Let whoever is still at work on the invocation begin nothing more."""
-        self.served += 1
-        if self._invocation is not None:
-            self._invocation.deadline.end()
+        self._thread = threading.get_ident()
 
     def end(self) -> None:
-        """Let nothing from here on be the invocation's."""
+        """Let whoever is still at work on what was begun get no session for it any more."""
+        ended, self.turn = self.turn, Turn()
+        ended.over = True
         self._invocation = None
 
     def deadline(self) -> Deadline:
@@ -58,7 +60,7 @@ class Current:
         self._event_loop.look()
         if self._invocation is not None:
             return self._invocation.deadline
-        return Deadline.after(self._settings.timeout_s, self._clock)
+        return Deadline.after(self._settings.timeout_s, self._clock, self.turn)
 
     @property
     def comment(self) -> bytes:
@@ -68,7 +70,7 @@ class Current:
     @contextmanager
     def opened(self, what: Open) -> Iterator[None]:
         """Let it be what this thread has open, unless it leaks and is closed meanwhile."""
-        mine = self._mine.open = (self.served, what)
+        mine = self._mine.open = (self.turn, what)
         try:
             yield
         finally:
@@ -79,7 +81,7 @@ class Current:
     def open(self) -> Open | None:
         """What this thread has open; what an earlier invocation opened is over."""
         mine = self._mine.open
-        return mine[1] if mine is not None and mine[0] == self.served else None
+        return mine[1] if mine is not None and not mine[0].over else None
 
     @property
     def attempt(self) -> Attempt | None:
@@ -100,6 +102,6 @@ class Current:
 
 
 class _OfThread(threading.local):
-    """What each thread has open, and the number of the invocation that opened it."""
+    """What each thread has open, and when it was opened."""
 
-    open: tuple[int, Open] | None = None
+    open: tuple[Turn, Open] | None = None

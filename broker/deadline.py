@@ -50,6 +50,16 @@ class SystemClock:
 SYSTEM_CLOCK = SystemClock()
 
 
+class Turn:
+    """The time from one invocation's end to that of the next: what is begun in it ends with it."""
+
+    __slots__ = ("over",)
+
+    def __init__(self) -> None:
+        self.over = False
+        """Whether it is: then nobody gets a session any more for what was begun in it."""
+
+
 class Deadline:
     """The moment at which an operation must be over, and how much is left until then.
 
@@ -57,21 +67,28 @@ class Deadline:
     that is set must neither end a statement nor prolong one.
     """
 
-    __slots__ = ("_clock", "at_s", "began_s")
+    __slots__ = ("_clock", "_turn", "at_s", "began_s")
 
     def __init__(
-        self, at_s: float, clock: Clock = SYSTEM_CLOCK, began_s: float | None = None
+        self,
+        at_s: float,
+        clock: Clock = SYSTEM_CLOCK,
+        began_s: float | None = None,
+        turn: Turn | None = None,
     ) -> None:
         self.at_s = at_s
         self.began_s = clock.monotonic() if began_s is None else began_s
         """When the time began to be counted: an error says how much there was."""
         self._clock = clock
+        self._turn = turn
 
     @classmethod
-    def after(cls, seconds: float, clock: Clock = SYSTEM_CLOCK) -> Deadline:
-        """Return the deadline that is `seconds` from now."""
+    def after(
+        cls, seconds: float, clock: Clock = SYSTEM_CLOCK, turn: Turn | None = None
+    ) -> Deadline:
+        """Return the deadline that is `seconds` from now, of what is begun in this turn."""
         now_s = clock.monotonic()
-        return cls(now_s + seconds, clock, now_s)
+        return cls(now_s + seconds, clock, now_s, turn)
 
     @classmethod
     def never(cls) -> Deadline:
@@ -94,17 +111,18 @@ class Deadline:
         """Tell whether nothing is left."""
         return self.remaining_s() <= 0
 
-    def end(self) -> None:
-        """Let it have passed, for all who share it."""
-        self.at_s = min(self.at_s, self._clock.monotonic())
+    @property
+    def turn_is_over(self) -> bool:
+        """Whether the invocation has ended in which this was begun, with time left or without."""
+        return self._turn is not None and self._turn.over
 
     def within(self, seconds: float) -> Deadline:
         """Return the earlier of this deadline and `seconds` from now."""
         at_s = min(self.at_s, self._clock.monotonic() + seconds)
-        return Deadline(at_s, self._clock, self.began_s)
+        return Deadline(at_s, self._clock, self.began_s, self._turn)
 
     def anew(self, seconds: float) -> Deadline:
-        """Return the deadline that is `seconds` from now on the same clock, sooner or later."""
+        """Return one that is `seconds` from now on the same clock, sooner or later, of no turn."""
         return Deadline.after(seconds, self._clock)
 
     def __repr__(self) -> str:

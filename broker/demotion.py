@@ -50,10 +50,9 @@ def sends_again(attempt: int, since_s: float, *, seen: bool) -> bool:
 def runs_again(error: BrokerError, attempt: int, attempts: int, since_s: float) -> bool:
     """Tell whether to run a transaction again that failed so in attempt number `attempt + 1`. Pure.
 
-    A read-only server is given its time, however many attempts that takes. Opening a session has
-    used up its own.
+    A read-only server is given its time, however many attempts that takes.
     """
-    if isinstance(error, ConnectError):
+    if isinstance(error, ConnectError) and error.gave_up:
         return False
     if isinstance(error, WriteRefused):
         return attempts > 1 and error.by_server is not False and since_s < PATIENCE_S

@@ -139,6 +139,8 @@ class ConnectError(BrokerError):
     Do what the subclass says; meanwhile answer 503, or let the queue deliver it again.
     """
 
+    gave_up = False
+    """Whether it was tried until the deadline: then there is nothing to gain by trying again."""
     session_may_live = False
     """Whether the server may have opened one all the same, of which nobody heard."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from broker.deadline import Clock, Deadline
+from broker.deadline import Clock, Deadline, Turn
 
 
 class Invocation(NamedTuple):
@@ -16,7 +16,9 @@ class Invocation(NamedTuple):
     """The SQLCommenter comment that its statements end in."""
 
     @classmethod
-    def of(cls, context: Any, margin_s: float, timeout_s: float, clock: Clock) -> Invocation:
+    def of(
+        cls, context: Any, margin_s: float, timeout_s: float, clock: Clock, turn: Turn | None = None
+    ) -> Invocation:
         """Return what Lambda's context object says of it.
 
         `margin_s` is kept for the answer. Where there is no context (a test, a script), the
@@ -25,7 +27,7 @@ class Invocation(NamedTuple):
         remaining_ms = getattr(context, "get_remaining_time_in_millis", None)
         left_s = remaining_ms() / 1000 - margin_s if callable(remaining_ms) else timeout_s
         return cls(
-            Deadline.after(left_s, clock), comment_of(getattr(context, "aws_request_id", ""))
+            Deadline.after(left_s, clock, turn), comment_of(getattr(context, "aws_request_id", ""))
         )
 
 

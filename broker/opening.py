@@ -150,4 +150,5 @@ class Opener:
         said = error.args[0].removesuffix(advice).rstrip(" .")
         told = type(error)(f"{said} ({tried}). {advice}")
         told.__dict__.update(error.__dict__)  # the SQLSTATE, and the numbers of a cap
+        told.gave_up = True
         return told

@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 from broker.backoff import delay_s
 from broker.deadline import Clock, Deadline
 from broker.errors import (
+    BrokerClosed,
     ConnectError,
     ConnectionLost,
     DeadlineExceeded,
@@ -124,6 +125,13 @@ def _ask(lender: Lender, wanted: TransactionId, deadline: Deadline) -> Outcome:
             reply = session.execute(ASK, batch, deadline, rides=False)
         finally:
             lender.give_back(session)
-    except (ConnectError, ConnectionLost, DeadlineExceeded, ProtocolError, StatementError):
+    except (
+        BrokerClosed,
+        ConnectError,
+        ConnectionLost,
+        DeadlineExceeded,
+        ProtocolError,
+        StatementError,
+    ):
         return Outcome.UNREACHABLE
     return Outcome(reply.rows[0][0])

@@ -54,7 +54,6 @@ class Pool:
         self._doomed: set[Session] = set()  # out, and to be retired when they come back
         self._line: list[object] = []  # places of the threads in _wait, the first to go ahead
         self._closed = False
-        self._served = 0  # invocations that have ended
 
     def checkout(self, deadline: Deadline) -> Session:
         """Return a session that is idle and alive, opening one where there is none.
@@ -63,8 +62,7 @@ class Pool:
         could be opened, BrokerClosed after close(), TransactionEnded when the invocation that
         asked for it has ended meanwhile.
         """
-        served = self._served
-        while True:
+        while not deadline.turn_is_over:
             session = self._take(deadline)
             if session is None:
                 session = self._open(deadline)
@@ -73,7 +71,7 @@ class Pool:
             else:
                 self._recorder.count("reused")
             with self._changed:
-                wanted = not self._closed and served == self._served
+                wanted = not self._closed and not deadline.turn_is_over
                 if wanted:
                     self._out[session] = _caller()
             if wanted:
@@ -81,7 +79,7 @@ class Pool:
             self.retire(session, Reason.CLOSED if self._closed else Reason.LEAKED)
             if self._closed:
                 raise BrokerClosed
-            raise TransactionEnded("the invocation ended before its thread got a session")
+        raise TransactionEnded("the invocation ended before its thread got a session")
 
     def _take(self, deadline: Deadline) -> Session | None:
         """Return an idle session, or None for the right to open one; wait until there is either."""
@@ -243,12 +241,6 @@ class Pool:
     def outstanding(self) -> dict[Session, Place]:
         """Return the sessions that are checked out, and where each was."""
         with self._changed:
-            return dict(self._out)
-
-    def end_invocation(self) -> dict[Session, Place]:
-        """Return what is checked out, and let nobody who is waiting or opening have any more."""
-        with self._changed:
-            self._served += 1
             return dict(self._out)
 
     def stats(self) -> Stats:

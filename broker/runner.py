@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TypeVar
 
 from broker import again, unsent
@@ -22,6 +23,7 @@ from broker.errors import (
     WriteRefused,
     outcome_unknown,
 )
+from broker.outcome import Lender
 from broker.statements import Kind, Statement
 from broker.transaction import Means, Transaction, begin_sql
 from broker.wire.session import USUAL, Manner, Reply
@@ -31,18 +33,18 @@ READ_ONLY = begin_sql(read_only=True, isolation=None)
 
 
 class Runner:
-    """Runs statements and transactions within what is current, again where that is safe.
-
-    `means` are the broker's own, or a face's that dresses its sessions.
-    """
+    """Runs statements and transactions within what is current, again where that is safe."""
 
     def __init__(self, means: Means, current: Current) -> None:
         self.means = means
         self.current = current
 
+    def with_sessions_of(self, lender: Lender) -> Runner:
+        """Return one for a face that makes its sessions its own before it uses them."""
+        return Runner(replace(self.means, lender=lender), self.current)
+
     def run(
         self,
-        means: Means,
         statement: Statement,
         batch: Sequence[Sequence[object]],
         manner: Manner = USUAL,
@@ -56,21 +58,22 @@ class Runner:
         deadline = self.current.deadline()
 
         def attempt() -> Reply:
-            return self._attempt(means, statement, batch, deadline, manner)
+            return self._attempt(statement, batch, deadline, manner)
 
         # A procedure may have committed a part before it was refused, a stream may have been read.
         whole = statement.kind is Kind.ORDINARY and manner.single
+        means = self.means
         return unsent.send(attempt, attempt, deadline, means.clock, means.rng, refused_too=whole)
 
     def _attempt(
         self,
-        means: Means,
         statement: Statement,
         batch: Sequence[Sequence[object]],
         deadline: Deadline,
         manner: Manner,
     ) -> Reply:
         """Run it on one session; ConnectionLost says that it surely did not run."""
+        means = self.means
         text = statement.text + self.current.comment
         rides = means.rides and statement.kind is not Kind.ALONE
         session = means.lender.checkout(deadline)
@@ -91,7 +94,6 @@ class Runner:
 
     def read(
         self,
-        means: Means,
         statement: Statement,
         batch: Sequence[Sequence[object]],
         manner: Manner = USUAL,
@@ -102,7 +104,7 @@ class Runner:
         attempts = 1 if outer or manner.stream is not None else again.READ_ATTEMPTS
 
         def once(_: Attempt) -> Reply:
-            tx = Transaction(means, deadline, READ_ONLY, self.current.comment, read_only=True)
+            tx = Transaction(self.means, deadline, READ_ONLY, self.current.comment, read_only=True)
             try:
                 reply = tx.send(statement, batch, manner, last=True)
             except BaseException:
@@ -129,11 +131,11 @@ class Runner:
                 raise
             tx.commit()
 
-    def begin(self, means: Means, begin: bytes, *, read_only: bool) -> Transaction:
+    def begin(self, begin: bytes, *, read_only: bool) -> Transaction:
         """Return a transaction that no `with` block ends: its caller does."""
         attempt = self.current.attempt
         deadline = attempt.deadline if attempt else self.current.deadline()
-        tx = Transaction(means, deadline, begin, self.current.comment, read_only=read_only)
+        tx = Transaction(self.means, deadline, begin, self.current.comment, read_only=read_only)
         if attempt:
             attempt.begun.append(tx)
         return tx
@@ -151,6 +153,10 @@ class Runner:
 
         def goes_on(error: BrokerError, attempt: int, since_s: float) -> bool:
             refused = read_only and isinstance(error, WriteRefused)  # as it was asked to be
-            return not refused and runs_again(error, attempt, attempts, since_s)
+            return (
+                not refused
+                and not deadline.turn_is_over
+                and runs_again(error, attempt, attempts, since_s)
+            )
 
         return again.run(once, goes_on, deadline, means.clock, means.rng, means.count)

@@ -101,6 +101,13 @@ class Settings:
         shown = (s.name for s in fields(self) if s.name != "password")
         return f"Settings({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
+    @property
+    def destination(self) -> str:
+        """Where to, as whom, and through what: for people."""
+        where = f"{self.host}:{self.port}" if self.host else "where the secret says"
+        who = f"{self.database or '…'} as {self.user or '…'}"
+        return f"{where}/{who}, {self.flavour.value}"
+
     def __post_init__(self) -> None:
         for spec in fields(self):
             check = _CHECKS.get(spec.name)

@@ -259,7 +259,8 @@ class Transaction:
         if self._id is not None:
             means = self._means
             means.count("commits_looked_up")
-            outcome = look_up(means.lender, self._id, self._deadline, means.clock, means.rng)
+            left = self._deadline.anew(self._deadline.remaining_s())  # its invocation's end or not
+            outcome = look_up(means.lender, self._id, left, means.clock, means.rng)
         if outcome is Outcome.COMMITTED:
             self.committed = True
             return

@@ -27,7 +27,7 @@ def send(
     """Return what `attempt` returns, or `elsewhere` if that surely did not run.
 
     With `refused_too`, also what a server refused as read-only. Raises what may have run, what is
-    refused for too long, or the last error at the deadline.
+    refused for too long, or the last error at the deadline or once its invocation has ended.
     """
     try:
         return attempt()
@@ -53,7 +53,7 @@ def _again(
             more = sends_again(count, since_s, seen=seen)
         else:
             more = not error.may_have_run
-        if not more or wait_s >= deadline.remaining_s():
+        if not more or deadline.turn_is_over or wait_s >= deadline.remaining_s():
             if count:
                 error.add_note(f"attempt {count + 1}, {since_s:.1f} s after the first")
             raise error

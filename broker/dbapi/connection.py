@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from broker.broker import Broker
@@ -42,7 +41,8 @@ class Connection:
 
     Nothing is sent before the first statement, with which BEGIN rides; commit, rollback and close
     give the session back. In autocommit each statement has one for its own flight. What an
-    invocation left open was rolled back at its end: the next statement begins anew.
+    invocation left open was rolled back at its end: the next one's handler begins anew, and a
+    thread that went on with it is told so, once.
     """
 
     Warning = names.Warning
@@ -64,13 +64,14 @@ class Connection:
         """Whether the server lets it write nothing; in autocommit too, where a statement whose
         answer is lost is then sent again."""
         self.deferrable = False
-        self._runner = db.runner
+        self._db = db  # which sees to forks, and to the environment's end, while it lives
         self._belongings = Belongings()
-        means = db.runner.means
-        self._means = replace(means, lender=Wardrobe(means.lender, self._belongings))
+        lender = Wardrobe(db.runner.means.lender, self._belongings)
+        self._runner = db.runner.with_sessions_of(lender)
+        self._current = db.runner.current
         self._two_phase = TwoPhase(self)
         self._transaction: Transaction | None = None
-        self._served = 0  # invocations that had ended when it began
+        self._turn = self._current.turn  # in which it began
         self._asked: str | None = None  # the modes of a BEGIN that rides with the next statement
         self._closed = False
 
@@ -124,7 +125,7 @@ class Connection:
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open that commit() would commit."""
-        return self._transaction is not None and self._served == self._runner.current.served
+        return self._transaction is not None and not self._turn.over
 
     # What a cursor has it do.
 
@@ -132,13 +133,15 @@ class Connection:
         self, statement: Statement, batch: Sequence[Sequence[object]], manner: Manner = USUAL
     ) -> Reply:
         """Run a statement in the transaction, or by itself in autocommit; in one flight."""
-        self._means.guard.check_lent(statement)
+        self._runner.means.guard.check_lent(statement)
         if self._transaction is not None and not self.in_transaction:
-            self.end(commit=False)  # it was rolled back when its invocation ended
+            self.end(commit=False)
+            if not self._current.in_handler:
+                raise TransactionEnded("it was rolled back when its invocation ended")
         if self._transaction is None and self.autocommit and self._asked is None:
             if self.read_only:
-                return self._runner.read(self._means, statement, batch, manner)
-            return self._runner.run(self._means, statement, batch, manner)
+                return self._runner.read(statement, batch, manner)
+            return self._runner.run(statement, batch, manner)
         return (self._transaction or self._begin()).send(statement, batch, manner)
 
     def _begin(self) -> Transaction:
@@ -147,13 +150,13 @@ class Connection:
         modes = " ".join(filter(None, ("deferrable" if self.deferrable else "", asked)))
         begin += f" {modes}".encode() if modes else b""
         read_only = self.read_only and not asked
-        self._served = self._runner.current.served
-        self._transaction = self._runner.begin(self._means, begin, read_only=read_only)
+        self._turn = self._current.turn
+        self._transaction = self._runner.begin(begin, read_only=read_only)
         return self._transaction
 
     def send_alone(self, statement: Statement) -> Reply:
         """Run a statement by itself, whatever the mode."""
-        return self._runner.run(self._means, statement._replace(kind=Kind.ALONE), [()])
+        return self._runner.run(statement._replace(kind=Kind.ALONE), [()])
 
     def control(self, control: Control, statement: Statement) -> bool:
         """Do what the statement says to the transaction; False where it is to be sent in it."""

@@ -59,6 +59,9 @@ class _Both:
     def __str__(self) -> str:
         return self.text
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.text!r})"
+
     def __reduce__(self) -> tuple[object, ...]:
         _, pep, kind = type(self).__bases__
         return _again, (pep, kind, self.args, self.__dict__)

@@ -166,15 +166,16 @@ class Session(SingleFlight):
         types = (encode.parameter_types(manner.oids),) if manner.oids else ()
         parse, further = encode.parse(text, *types), map(encode.accompanied, manner.further)
         data = b"".join((*prelude, parse, *self._executions(batch), *further, last))
+        refused = None
         try:
             self._fly(data, answer, deadline)
         except DatabaseError as error:
-            self._learn(answer, bound_ms, was_idle=was_idle)
-            # Not its cause: it says nothing more, and the whole of a row that was refused.
-            raise self._refusal(error.args[0], deadline) from None
+            refused = error.args[0]  # and not the cause of ours: it would show a refused row whole
         except InterfaceError as error:  # the answer is whole, but not of this protocol
             raise UnsafeStatement(f"{error}: use db.session()") from error
         self._learn(answer, bound_ms, was_idle=was_idle)
+        if refused is not None:
+            raise self._refusal(refused, deadline)
         rows = answer.rows or []
         return Reply(
             answer.names,

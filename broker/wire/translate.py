@@ -43,6 +43,7 @@ _STARTING_OR_STOPPING = frozenset({"57P01", "57P02", "57P03"})
 _AUTHENTICATION = frozenset({"28000", "28P01"})
 # Their DETAIL is the whole row, and an error's text ends up in a log; `detail` has it all the same.
 _DETAIL_IS_A_ROW = frozenset({"23502", "23514", "44000"})
+_DETAIL_IS_A_KEY = "ExecFindPartition"  # the routine (R): 23514 for a row that no partition takes
 
 
 def is_fatal(fields: Fields) -> bool:
@@ -63,7 +64,8 @@ def statement_error(fields: Fields) -> StatementError:
     elif sqlstate == READ_ONLY:
         kind = WriteRefused
     message = fields.get("M", "the server gave no message")
-    said = "H" if sqlstate in _DETAIL_IS_A_ROW else "DH"
+    is_row = sqlstate in _DETAIL_IS_A_ROW and fields.get("R") != _DETAIL_IS_A_KEY
+    said = "H" if is_row else "DH"
     extra = "".join(f" ({fields[letter]})" for letter in said if letter in fields)
     return kind(message + extra, sqlstate=sqlstate, fields=fields)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import pickle
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from datetime import date
 from types import SimpleNamespace
@@ -194,6 +196,16 @@ def test_what_an_invocation_leaves_open_is_reported_with_its_place_and_begun_ane
     connection.cursor().execute("insert into t values (1)")
     connection.commit()
     assert found(database) == 1
+
+
+def test_a_connection_keeps_its_broker(database: Database) -> None:
+    """The broker is what tells a forked child that the session is its parent's."""
+    made = Broker(database.settings())
+    seen, connection = weakref.ref(made), dbapi.connect(made)
+    del made
+    gc.collect()
+    assert seen() is not None
+    connection.close()
 
 
 def test_each_statement_carries_the_invocations_name(

@@ -129,10 +129,9 @@ def test_a_session_that_a_thread_opens_after_the_end_is_not_frozen_with(
     refused: list[Exception] = []
 
     def slowly(deadline: Any) -> Any:
-        session = real(deadline)
         opening.set()
         ended.wait(30)
-        return session
+        return real(deadline)
 
     db._pool._open_session = slowly
 

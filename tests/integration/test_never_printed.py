@@ -169,8 +169,10 @@ KEYED = "insert into paid (id, card, amount) values (:id, :card, :amount)"
         (KEYED, {"id": 2, "amount": None}, {"amount"}),
         (KEYED, {"id": 3, "amount": -7002}, {"paid_amount_check"}),
         ("insert into small values (:id, :card, 1)", {"id": 7003}, {"small"}),
+        ("insert into parted values (:id, :card)", {"id": 5}, {"(id) = (5)"}),
+        ("insert into parted_1 values (:id, :card)", {"id": 7004}, {"parted_1"}),
     ],
-    ids=["22P02", "23505", "23502", "23514", "44000"],
+    ids=["22P02", "23505", "23502", "23514", "44000", "23514-no-partition", "23514-partition"],
 )
 @pytest.mark.parametrize("face", ["native", "dbapi"])
 def test_an_error_has_what_the_server_quotes_of_a_value_or_key_and_no_other_parameter(
@@ -186,6 +188,8 @@ def test_an_error_has_what_the_server_quotes_of_a_value_or_key_and_no_other_para
         "create table paid (id int primary key, card text, amount int not null check (amount > 0))"
     )
     db.run("create view small as select * from paid where id < 10 with local check option")
+    db.run("create table parted (id int, card text) partition by list (id)")
+    db.run("create table parted_1 partition of parted for values in (1)")
     db.run(KEYED, id=1, card="4111-1111", amount=1)
     values = {"card": "4111-1111", **values}
     with pytest.raises(StatementError) as raised:
@@ -197,15 +201,15 @@ def test_an_error_has_what_the_server_quotes_of_a_value_or_key_and_no_other_para
                 connection.cursor().execute(NAMED.sub("%s", sql), asked)
     error = raised.value
     assert error.sqlstate in request.node.callspec.id
-    shown = f"{error} {''.join(traceback.format_exception(error))}"
-    if face == "native":
-        shown += repr(error)
+    shown = f"{error!r} {''.join(traceback.format_exception(error))}"
+    assert error.__cause__ is None
+    assert error.__context__ is None or isinstance(error.__context__, BrokerError)
     for text in quoted:
         assert text in shown
         shown = shown.replace(text, "")
     for value in ("4111-1111", "700"):
         assert value not in shown
-    if "row" in str(error.detail):
+    if "Failing row" in str(error.detail):
         assert "4111-1111" in str(error.detail), "whoever asks is told"
 
 

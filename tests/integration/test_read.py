@@ -308,36 +308,6 @@ def test_a_transaction_that_makes_itself_a_writer_is_looked_up_as_any_other(
     assert proxied.stats().commits_looked_up == 1
 
 
-def sleeping(database: Database) -> int:
-    sql = "select count(*) from pg_stat_activity where usename = :role and wait_event = 'PgSleep'"
-    return int(database.server.admin(sql, role=database.user)[0][0])
-
-
-def test_a_read_that_outlives_its_invocation_is_not_sent_again(
-    db: Broker, database: Database
-) -> None:
-    """Its session is closed at the end; a new one would be frozen in the middle of it."""
-    threads: list[threading.Thread] = []
-    errors: list[BaseException] = []
-
-    def read() -> None:
-        try:
-            db.read("select pg_sleep(20)")
-        except ConnectionLost as error:
-            errors.append(error)
-
-    @db.handler
-    def handler(event: object, context: object) -> None:
-        threads.append(threading.Thread(target=read))
-        threads[0].start()
-        wait_until(lambda: sleeping(database) == 1, "the read to be under way")
-
-    handler({}, None)
-    threads[0].join()
-    assert len(errors) == 1
-    assert db.stats().transaction_retries == 0
-
-
 def test_an_attempt_that_has_committed_something_is_not_run_again(db: Broker, relay: Relay) -> None:
     calls: list[int] = []
 

@@ -127,6 +127,7 @@ def test_at_the_deadline_the_last_refusal_is_raised_with_the_attempts_and_what_t
     assert raised.value.sqlstate == "53300"
     assert f"already (tried {attempts} times in " in str(raised.value)
     assert "Put PgBouncer or RDS Proxy in front" in str(raised.value)
+    assert raised.value.gave_up
     assert sum(attempt.clock.slept) <= 10
     counts = attempt.recorder.take().counts
     assert counts == {"too_many_connections": attempts, "connect_retries": attempts - 1}
