@@ -172,8 +172,8 @@ class TooManyConnections(ConnectError):
 class AuthenticationFailed(ConnectError):
     """The server did not accept the user or the password.
 
-    A secret (BROKER_SECRET_ARN) was read again, and another password tried if it had one; else it
-    was not tried again. No statement was sent.
+    With BROKER_SECRET_ARN the secret was read again, and another password tried if it had one; else
+    it was not tried again. No statement was sent.
 
     Check BROKER_USER and its secret. With BROKER_AUTH=iam, check that the role may rds-db:connect
     as this user, and that the user has rds_iam.
@@ -282,7 +282,10 @@ class DeadlineExceeded(BrokerError):
         cls, phase: str, budget_s: float, took_s: float, sqlstate: str | None = None
     ) -> DeadlineExceeded:
         """Return the error with its numbers in the message."""
-        message = f"{phase}: {took_s:.2f} s of {budget_s:.2f} s had passed. {cls().args[0]}"
+        told = f"{took_s:.2f} s of {budget_s:.2f} s had passed"
+        if budget_s <= 0:
+            told = "there was no time: BROKER_MARGIN_S keeps all that the invocation had left"
+        message = f"{phase}: {told}. {cls().args[0]}"
         return cls(message, sqlstate=sqlstate, phase=phase, budget_s=budget_s, took_s=took_s)
 
 
@@ -322,7 +325,7 @@ class OutcomeUnknown(BrokerError):
     """The session ended after a statement or COMMIT was sent and before the answer came. It may
     have happened or not.
 
-    It was not sent again; for a COMMIT the server was asked, and could not tell either.
+    It was not sent again. If it was a COMMIT, the server was asked, and could not tell either.
 
     Look at the data, or make the write idempotent (insert … on conflict do nothing, with a key of
     your own).

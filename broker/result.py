@@ -50,7 +50,10 @@ class Result(Sequence[list[Any]]):
     def one(self) -> list[Any]:
         """Return the only row; raises UsageError where there is none, or more than one."""
         if len(self._rows) != 1:
-            raise UsageError(f"expected one row, but the statement returned {len(self._rows)}")
+            raise UsageError(
+                f"expected one row, but the statement returned {len(self._rows)}: where there may "
+                "be none, take the first of them if there is one, or count them with len()"
+            )
         return self._rows[0]
 
     def scalar(self) -> Any:

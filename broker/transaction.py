@@ -36,6 +36,7 @@ from broker.wire import Session
 from broker.wire.session import USUAL, Manner, Reply, Status
 
 COMMIT = b"commit"
+AS_ASKED = "as asked for: db.read() and read_only=True let nothing be written, db.run() does"
 ISOLATION_LEVELS = ("read uncommitted", "read committed", "repeatable read", "serializable")
 
 
@@ -134,7 +135,12 @@ class Transaction:
             behind = TRACK if tracked else None
             if last and self._read_only:
                 behind = COMMIT + self._comment
-            reply = self._sent(statement, batch, None if alone else behind, manner)
+            try:
+                reply = self._sent(statement, batch, None if alone else behind, manner)
+            except WriteRefused as error:
+                if self._read_only:
+                    error.args = (f"{error.args[0]}, {AS_ASKED}",)
+                raise
             if tracked and alone:
                 told = self._begun().execute(TRACK, [()], self._deadline, rides=False)
                 reply = reply._replace(afterwards=told.rows[0][0].encode())

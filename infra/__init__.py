@@ -4,6 +4,8 @@ from .connection_broker import ConnectionBroker
 from .database import Database, import_database
 from .database_settings import ExistingDatabase
 from .options import Auth, Options
+from .refusals import plain_refusals
+from .settings import read_options
 from .watch_settings import Alarming, Reaping, WatchSettings
 
 __all__ = [
@@ -16,4 +18,6 @@ __all__ = [
     "Reaping",
     "WatchSettings",
     "import_database",
+    "plain_refusals",
+    "read_options",
 ]

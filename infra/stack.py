@@ -63,7 +63,8 @@ def _environment(settings: Settings) -> Environment | None:
         if not account or not region:
             raise UsageError(
                 f"{settings.plan.deployment.file}: deploy.vpc.lookup = true: AWS must be asked: "
-                "run it with the CDK's CLI and credentials, or give availability_zones and subnets"
+                "it needs AWS credentials in the shell (and a region), or availability_zones and "
+                "subnets in place of lookup"
             )
         return Environment(account=account, region=region)
     return Environment(region=settings.region) if settings.region else None

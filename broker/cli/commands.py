@@ -25,6 +25,7 @@ MODULES = {
 """Where each command is; loaded when it is asked for, since the demo's plots take a second."""
 
 INTERRUPTED = 130  # as a shell reports SIGINT
+ENDINGS = ("SIGTERM", "SIGHUP")  # `kill`, and a terminal that closes; Windows has no SIGHUP
 
 
 class Commands(click.Group):
@@ -57,8 +58,16 @@ class Commands(click.Group):
 @click.version_option(__version__, prog_name="lambda-pg-broker")
 def group() -> None:
     """Run PostgreSQL under AWS Lambda without 53300."""
-    signal.signal(signal.SIGTERM, _end)
+    for number in _endings():
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has SIGHUP
+            signal.signal(number, _end)
+
+
+def _endings() -> list[signal.Signals]:
+    return [each for each in signal.Signals if each.name in ENDINGS]
 
 
 def _end(signum: int, _: object) -> NoReturn:
+    for number in _endings():  # a terminal may send two: the second one must not cut this short
+        signal.signal(number, lambda *_: None)  # not SIG_IGN, which children would inherit
     sys.exit(128 + signum)  # unwinds the `with` blocks that stop the servers

@@ -10,7 +10,7 @@ import click
 
 from broker.cli.dsn import settings
 from broker.cli.duration import Duration
-from broker.cli.reap import show_verdicts
+from broker.cli.reap import any_to_end, show_verdicts
 from broker.deadline import SYSTEM_CLOCK
 from broker.observe.finding import Finding
 from broker.observe.snapshot import Snapshot
@@ -88,8 +88,10 @@ def _show(visit: Visit, *, as_json: bool, fix_idle: bool) -> None:
     else:
         click.echo("\n".join(text(visit)))
     if fix_idle and visit.now is not None and not as_json:
-        show_verdicts(judge(visit.now, everything(visit.now)))
-        click.echo('End them: broker reap "$DSN" --application NAME --role ROLE --end')
+        verdicts = judge(visit.now, everything(visit.now))
+        show_verdicts(verdicts)
+        if any_to_end(verdicts):
+            click.echo('End them: broker reap "$DSN" --application NAME --role ROLE --end')
 
 
 def everything(now: Snapshot) -> Policy:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from broker import Broker
-from broker.errors import UsageError
+from broker.errors import ServerUnavailable, UsageError
 from broker.settings import Flavour, Settings, Tls
 
 Run = Callable[..., list[list[Any]]]
@@ -59,5 +59,17 @@ def settings(dsn: str) -> Settings:
 @contextmanager
 def opened(dsn: str) -> Iterator[Run]:
     """Open a session there, and lend what runs a statement and returns its rows."""
-    with Broker(settings(dsn)) as db:
+    with connected(settings(dsn)) as db:
         yield lambda sql, **params: [list(row) for row in db.run(sql, **params)]
+
+
+@contextmanager
+def connected(found: Settings) -> Iterator[Broker]:
+    """Lend a broker to a DSN's server; where nobody answers, the advice is on the DSN."""
+    try:
+        with Broker(found) as db:
+            yield db
+    except ServerUnavailable as error:
+        where = f"the DSN's host and port ({found.host}:{found.port})"
+        said = error.args[0].replace("BROKER_HOST and BROKER_PORT", where)
+        raise ServerUnavailable(said, sqlstate=error.sqlstate) from error

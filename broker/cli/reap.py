@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 
-from broker import Broker
-from broker.cli.dsn import settings
+from broker.cli.dsn import connected, settings
 from broker.cli.duration import Duration
+from broker.observe.diagnosis import blind_spots
 from broker.observe.look import look
 from broker.observe.reaper import reap as carry_out
+from broker.observe.snapshot import Snapshot
 from broker.observe.verdict import AT_MOST, IDLE_S, Policy, Reason, Verdict, judge
 from broker.observe.words import age
 
@@ -56,14 +57,19 @@ def reap(
             "--end needs --application and --role: sessions of others are not to be ended"
         )
     policy = Policy(application or ("*",), role or ("*",), exclude, idle_s, at_most)
-    with Broker(replace(settings(dsn), application_name="broker-reaper")) as db:
-        verdicts = judge(look(db), policy)
+    with connected(replace(settings(dsn), application_name="broker-reaper")) as db:
+        now = look(db)
+        verdicts = judge(now, policy)
         if end:
             verdicts = carry_out(db, verdicts, policy)
     if as_json:
         click.echo(json.dumps([told(verdict) for verdict in verdicts], indent=2))
     else:
         show_verdicts(verdicts)
+        if any_to_end(verdicts):
+            click.echo(f"Nothing was ended. To end them, add {_missing(application, role)}")
+    for spot in unseen(now):
+        click.echo(f"Not seen: {spot}", err=True)
     left = (Reason.END, Reason.NOT_ALLOWED, Reason.OVER_THE_MOST)
     if any(verdict.reason in left for verdict in verdicts):
         raise SystemExit(LEFT)
@@ -83,6 +89,21 @@ def told(verdict: Verdict) -> dict[str, Any]:
         "transaction_s": backend.transaction_s,
         "query": backend.shown_query,
     }
+
+
+def unseen(now: Snapshot) -> list[str]:
+    """Return what the doctor says of the sessions that this role cannot judge."""
+    return [spot for spot in blind_spots(now) if now.hidden and "pg_monitor" in spot]
+
+
+def any_to_end(verdicts: Sequence[Verdict]) -> bool:
+    """Tell whether one of them waits to be ended: there is none after --end."""
+    return any(verdict.reason is Reason.END for verdict in verdicts)
+
+
+def _missing(application: Sequence[str], role: Sequence[str]) -> str:
+    needed = {"--application NAME": not application, "--role ROLE": not role, "--end": True}
+    return " ".join(option for option, missing in needed.items() if missing)
 
 
 def show_verdicts(verdicts: Sequence[Verdict]) -> None:

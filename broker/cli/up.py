@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -15,7 +17,10 @@ from broker.settings import Flavour
 
 def _must_be_new(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
     if path is not None and path.exists():
-        raise click.BadParameter(f"{path} exists, and would be overwritten: name a new file")
+        raise click.BadParameter(
+            f"{path} exists, and would be overwritten: name a new file, "
+            "or delete it if no `broker up` runs"
+        )
     if path is not None and not path.resolve().parent.is_dir():
         raise click.BadParameter(f"the folder {path.resolve().parent} does not exist")
     return path
@@ -41,25 +46,38 @@ def up(*, directory: Path | None, env_file: Path | None, direct: bool) -> None:
     click.echo("starting PostgreSQL and PgBouncer …", err=True)
     with Stack(directory=directory) as stack:
         variables = stack.variables(Flavour.DIRECT if direct else Flavour.PGBOUNCER)
+        variables["DSN"] = stack.dsn
         lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
         click.echo("\n".join(lines))
-        if env_file:
-            env_file.touch(mode=0o600, exist_ok=False)
-            env_file.write_text("\n".join(lines) + "\n")
-        words = "\n".join(lines).split()
-        source = f". {shlex.quote(str(env_file.resolve()))} && " if env_file else ""
-        command = Path(sys.argv[0]).resolve() if len(sys.argv[0]) > 2 else "broker"
-        click.echo(
-            f"\nReady: database {stack.pair.database!r}, PgBouncer on port {stack.pgbouncer.port}, "
-            f"PostgreSQL on port {stack.postgres.port}.\n"
-            f"In another terminal: {source}{command} invoke app.handler --event '{{}}'\n"
-            "Ctrl-C ends it.",
-            err=True,
-        )
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            click.echo("\nstopping …", err=True)
-        finally:
-            if env_file and env_file.exists() and env_file.read_text().split() == words:
-                env_file.unlink()
+        with _written(env_file, "\n".join(lines) + "\n"):
+            click.echo(f"\n{_ready(stack, env_file)}", err=True)
+            try:
+                threading.Event().wait()
+            except KeyboardInterrupt:
+                click.echo("\nstopping …", err=True)
+
+
+@contextmanager
+def _written(path: Path | None, text: str) -> Iterator[None]:
+    """Keep the text there meanwhile; a file that somebody changed stays."""
+    if path is None:
+        yield
+        return
+    path.touch(mode=0o600, exist_ok=False)
+    try:
+        path.write_text(text)
+        yield
+    finally:
+        if path.exists() and path.read_text().split() == text.split():
+            path.unlink()
+
+
+def _ready(stack: Stack, env_file: Path | None) -> str:
+    source = f". {shlex.quote(str(env_file.resolve()))} && " if env_file else ""
+    command = Path(sys.argv[0]).resolve() if len(sys.argv[0]) > 2 else "broker"
+    return (
+        f"Ready: database {stack.pair.database!r}, PgBouncer on port {stack.pgbouncer.port}, "
+        f"PostgreSQL on port {stack.postgres.port}.\n"
+        f"In another terminal: {source}{command} invoke app.handler --code FOLDER --event '{{}}'\n"
+        "Ctrl-C ends it."
+    )

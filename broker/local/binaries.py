@@ -67,5 +67,8 @@ def pgbouncer() -> Path:
         return beside
     found = shutil.which("pgbouncer")
     if found is None:
-        raise ServerError("PgBouncer is not installed: run `make setup`")
+        raise ServerError(
+            "PgBouncer is not installed: `apt-get install pgbouncer` or `brew install pgbouncer`; "
+            "in this library's own repository, run `make setup`"
+        )
     return Path(found)

@@ -108,6 +108,11 @@ class Stack:
         """Return the pooler's port, or the server's own."""
         return self.postgres.port if flavour is Flavour.DIRECT else self.pgbouncer.port
 
+    @property
+    def dsn(self) -> str:
+        """The administrator's way to PostgreSQL itself, for doctor, reap, measure and --check."""
+        return f"{self.postgres.dsn()}?sslmode=disable"
+
     def variables(self, flavour: Flavour = Flavour.PGBOUNCER) -> dict[str, str]:
         """Return the BROKER_ variables that a handler needs."""
         return {

@@ -13,6 +13,7 @@ from broker.errors import (
     BrokerError,
     DeadlineExceeded,
     ProtocolError,
+    StatementError,
     TlsFailed,
     TooManyConnections,
 )
@@ -81,8 +82,9 @@ def server_fields(error: BaseException) -> Mapping[str, str]:
     C is the SQLSTATE, M the message, R the server's routine.
     """
     for each in _chain(error):
-        if each.args and isinstance(each.args[0], dict):
-            return {str(key): str(value) for key, value in each.args[0].items()}
+        given = each.fields if isinstance(each, StatementError) else each.args and each.args[0]
+        if isinstance(given, dict):
+            return {str(key): str(value) for key, value in given.items()}
     return {}
 
 

@@ -61,10 +61,10 @@ def ranked(findings: Sequence[Finding]) -> list[Finding]:
 def blind_spots(now: Snapshot) -> list[str]:
     """Return what this role could not see, and what would show it."""
     spots = []
-    if not now.server.sees_all:
+    if now.hidden and not now.server.sees_all:
         spots.append(
-            f"{now.server.user} lacks pg_monitor: of {now.hidden} of {now.taken} sessions neither "
-            "state nor query is seen, and replication not at all"
+            f"{now.server.user} lacks pg_monitor: it sees neither state nor query of {now.hidden} "
+            f"of {now.taken} sessions, and no replication"
         )
     if now.memory_bytes is None:
         spots.append("the machine's memory, which only a superuser may read: give --memory")

@@ -66,8 +66,8 @@ def render_ini(plan: Plan, hosting: Hosting | None = None, *, process: int = 1) 
     middle = plan.deployment.middle
     if middle.flavour is not Flavour.PGBOUNCER:
         raise UsageError(
-            f'broker.flavour = "{middle.flavour.value}" has no pgbouncer.ini: '
-            'set flavour = "pgbouncer"'
+            f'{plan.deployment.file}: there is nothing to render: only flavour = "pgbouncer" has a '
+            f'pgbouncer.ini, and broker.flavour is "{middle.flavour.value}"'
         )
     if not 1 <= process <= middle.processes:
         raise UsageError(

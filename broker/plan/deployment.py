@@ -144,3 +144,5 @@ class Deployment:
     account_concurrency: int = 1000  # AWS' default for a region
     prices: Prices = field(default_factory=Prices)
     file: str = "broker.toml"
+    has_deploy: bool = False
+    """Whether the file has [deploy], of which this says nothing."""

@@ -76,8 +76,8 @@ def read(path: Path | str) -> Deployment:
         text = Path(path).read_bytes().decode()
     except OSError as error:
         raise BadDeployment(
-            f"{path}: {error.strerror}; name the file: broker plan FILE, or write one as "
-            "docs/plan.md shows"
+            f"{path}: {error.strerror}; name the file that describes the deployment, or write one "
+            "as docs/plan.md shows"
         ) from None
     except UnicodeDecodeError as error:
         raise BadDeployment(
@@ -104,6 +104,7 @@ def parse(text: str, file: str = "broker.toml") -> Deployment:
         account_concurrency=top.table("account", ["concurrency"]).whole("concurrency", 1000),
         prices=_prices(top.table("prices", [each.name for each in fields(Prices)])),
         file=file,
+        has_deploy="deploy" in top,
     )
 
 

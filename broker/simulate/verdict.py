@@ -50,7 +50,8 @@ def _largest(outcome: Outcome, total: Span) -> str:
     kept = f"{form.reserved} kept for others among them"
     held = ""
     if form.flavour is not Flavour.DIRECT:
-        held = f" with {peak.connections:,} connections to the pooler"
+        middle_s = "RDS Proxy" if form.flavour is Flavour.RDS_PROXY else "the pooler"
+        held = f" with {peak.connections:,} connections to {middle_s}"
     return (
         f"{latency}at most {peak.environments:,} environments{held}, and {peak.sessions:,} "
         f"sessions of {form.max_connections:,} ({kept}; the plan's worst moment is "

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from broker import Broker, handler
+from broker import Broker, UsageError, handler
 from broker.local.fleet import Fleet, Function
 from broker.settings import Flavour
 from broker.testing.database import Database
@@ -99,7 +99,7 @@ def broker_function(
     """Deploy handlers to the fleet, on `broker_database`.
 
     `function = broker_function("app.handler", code="src")`: `code` is the folder of the module,
-    from pytest's root; further arguments are those of broker.local.fleet.Function, and
+    from pytest's rootdir; further arguments are those of broker.local.fleet.Function, and
     `environment` adds to the BROKER_ variables. They end with the test, which fails if one of
     them left a transaction open.
     """
@@ -109,8 +109,8 @@ def broker_function(
             variables = broker_database.variables(Flavour(broker_flavour))
             described: dict[str, Any] = {"name": _name(handler), "timeout_s": TIMEOUT_S, **given}
             described["environment"] = {**variables, **given.get("environment", {})}
-            code = request.config.rootpath / code
-            broker_fleet.deploy(Function(handler=handler, code=code, **described))
+            folder = _folder(request.config.rootpath, code)
+            broker_fleet.deploy(Function(handler=handler, code=folder, **described))
             function = DeployedFunction(described["name"], broker_database, broker_fleet)
             deployed.callback(function.end)
             return function
@@ -125,6 +125,18 @@ def broker_strict() -> Iterator[None]:
     handler.strict_everywhere = True
     yield
     handler.strict_everywhere = before
+
+
+def _folder(rootdir: Path, code: str | Path) -> Path:
+    """Return the folder of a function's code; UsageError says from where it was looked for."""
+    folder = rootdir / code
+    if not folder.is_dir():
+        raise UsageError(
+            f"code={str(code)!r}: there is no folder {folder}. It is looked for from pytest's "
+            f"rootdir, {rootdir}: give its path from there, or a whole one, such as "
+            "code=Path(__file__).with_name('src')"
+        )
+    return folder
 
 
 def _name(handler: str) -> str:

@@ -160,7 +160,7 @@ def _tls(
     if answer == b"N":
         raise TlsFailed(
             f"{host} does not speak TLS, so nothing was sent to it: turn TLS on there. "
-            "BROKER_TLS=off is plaintext, by name."
+            "BROKER_TLS=off, or sslmode=disable in a DSN, is plaintext, by name."
         )
     if answer == b"E":  # an error before start-up, as PostgreSQL sends when it cannot fork
         raise ServerUnavailable(f"{host} refused the connection before TLS")

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
-from pg8000.converters import make_params
 from pg8000.exceptions import DatabaseError, InterfaceError
 
 from broker import bound
@@ -27,6 +26,7 @@ from broker.errors import (
 from broker.wire import encode, translate
 from broker.wire.channel import Channel
 from broker.wire.connection import Answer, SingleFlight
+from broker.wire.values import rendered
 
 _TERMINATE = b"X\0\0\0\x04"
 _ids = itertools.count(1)
@@ -175,7 +175,8 @@ class Session(SingleFlight):
             raise UnsafeStatement(f"{error}: use db.session()") from error
         self._learn(answer, bound_ms, was_idle=was_idle)
         if refused is not None:
-            raise self._refusal(refused, deadline)
+            lists = any(isinstance(value, list | tuple) for value in batch[0])
+            raise self._refusal(refused, deadline, lists=lists)
         rows = answer.rows or []
         return Reply(
             answer.names,
@@ -195,9 +196,11 @@ class Session(SingleFlight):
         py_types, encoding = self.py_types, self._client_encoding
         try:
             for values in batch:
-                rendered = make_params(py_types, values) if values else ()
-                messages += (encode.bind(rendered, encoding), describe, encode.EXECUTE)
+                texts = rendered(py_types, values) if values else ()
+                messages += (encode.bind(texts, encoding), describe, encode.EXECUTE)
                 describe = b""
+        except ParameterError:
+            raise
         except Exception as error:  # whatever a value's own __str__ or adapter raises
             raise ParameterError(f"a parameter cannot be sent: {error}") from error
         return messages
@@ -214,12 +217,12 @@ class Session(SingleFlight):
         elif bound_ms is not None:
             self._bound_ms = bound_ms
 
-    def _refusal(self, fields: translate.Fields, deadline: Deadline) -> BrokerError:
+    def _refusal(self, fields: translate.Fields, deadline: Deadline, *, lists: bool) -> BrokerError:
         lead_s = (bound.LEAD_MS + 5) / 1000  # 5 ms: rounding of the server's timer
         if fields.get("C") == translate.CANCELED and deadline.remaining_s() <= lead_s:
             budget_s, took_s = deadline.budget_s(), deadline.took_s()
             return DeadlineExceeded.at("statement", budget_s, took_s, translate.CANCELED)
-        error = translate.statement_error(fields)
+        error = translate.statement_error(fields, lists=lists)
         if isinstance(error, WriteRefused):
             self.refused = error
         return error

@@ -15,6 +15,7 @@ from broker.errors import (
     StatementCanceled,
     StatementError,
     TooManyConnections,
+    TransactionAborted,
     WriteRefused,
 )
 
@@ -39,6 +40,10 @@ _ENDED_WHILE_IDLE = frozenset({"57P05", "25P03"})
 TOO_MANY_CONNECTIONS = "53300"
 CANCELED = "57014"
 READ_ONLY = "25006"
+ABORTED = "25P02"
+# in (:ids) reads a list as one value; in :ids is no SQL; id = :ids has no such operator.
+_OF_A_LIST = frozenset({"22P02", "42601", "42883"})
+LIST_ADVICE = "a list is sent as an array: = any(:ids) in place of in (…); a tuple is sent as a row"
 _STARTING_OR_STOPPING = frozenset({"57P01", "57P02", "57P03"})
 _AUTHENTICATION = frozenset({"28000", "28P01"})
 # Their DETAIL is the whole row, and an error's text ends up in a log; `detail` has it all the same.
@@ -51,9 +56,14 @@ def is_fatal(fields: Fields) -> bool:
     return (fields.get("V") or fields.get("S")) in ("FATAL", "PANIC")
 
 
-def statement_error(fields: Fields) -> StatementError:
-    """Return the error of a statement that the server refused, the session being intact."""
+def statement_error(fields: Fields, *, lists: bool = False) -> StatementError:
+    """Return the error of a statement that the server refused, the session being intact.
+
+    `lists`: whether a parameter was a list or a tuple, which is what such a refusal is then about.
+    """
     sqlstate = fields.get("C", "")
+    if sqlstate == ABORTED:
+        return TransactionAborted(sqlstate=sqlstate, fields=fields)
     kind = StatementError
     if sqlstate.startswith("23"):
         kind = IntegrityError
@@ -67,6 +77,8 @@ def statement_error(fields: Fields) -> StatementError:
     is_row = sqlstate in _DETAIL_IS_A_ROW and fields.get("R") != _DETAIL_IS_A_KEY
     said = "H" if is_row else "DH"
     extra = "".join(f" ({fields[letter]})" for letter in said if letter in fields)
+    if lists and sqlstate in _OF_A_LIST:
+        extra += f" ({LIST_ADVICE})"
     return kind(message + extra, sqlstate=sqlstate, fields=fields)
 
 

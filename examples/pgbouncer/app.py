@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aws_cdk import App, Stack, Validations
+from aws_cdk import App, CfnOutput, Stack, Validations
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_rds as rds
@@ -13,7 +13,7 @@ from constructs import Construct
 
 from broker.plan import read
 from examples.findings import acknowledge_logs, acknowledge_port
-from infra import ConnectionBroker  # broker_infra, where the package is installed
+from infra import ConnectionBroker, plain_refusals  # broker_infra, where the package is installed
 
 HERE = Path(__file__).parent
 
@@ -60,9 +60,11 @@ class Orders(Stack):
         broker.connect(orders)
         acknowledge_logs(orders)
         acknowledge_port(database)
+        CfnOutput(self, "FunctionName", value=orders.function_name)
 
 
-app = App()
-Orders(app, "Orders")
-Validations.of(app).add_plugins(AwsSolutionsChecks(app))
-app.synth()
+with plain_refusals():
+    app = App()
+    Orders(app, "Orders")
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    app.synth()

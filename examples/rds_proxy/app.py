@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aws_cdk import App, Duration, Stack, Validations
+from aws_cdk import App, CfnOutput, Duration, Stack, Validations
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_rds as rds
@@ -14,7 +14,7 @@ from constructs import Construct
 
 from broker.plan import read
 from examples.findings import acknowledge_logs, acknowledge_port
-from infra import Auth, ConnectionBroker, Options
+from infra import Auth, ConnectionBroker, Options, plain_refusals
 
 HERE = Path(__file__).parent
 
@@ -76,9 +76,11 @@ class Orders(Stack):
         broker.connect(orders, queue=queue)
         acknowledge_logs(orders)
         acknowledge_port(database)
+        CfnOutput(self, "QueueUrl", value=queue.queue_url)
 
 
-app = App()
-Orders(app, "Orders")
-Validations.of(app).add_plugins(AwsSolutionsChecks(app))
-app.synth()
+with plain_refusals():
+    app = App()
+    Orders(app, "Orders")
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    app.synth()

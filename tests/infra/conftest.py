@@ -95,6 +95,11 @@ def toml(
     )
 
 
+def own_toml(*given: str, **more: str) -> str:
+    """Return one for an app of one's own, which says itself what [deploy] says."""
+    return toml(*given, **more).partition("[deploy]")[0]
+
+
 @dataclass(frozen=True)
 class Synthesized:
     """What a synth left: the template, and the assembly's manifest."""

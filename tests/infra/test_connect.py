@@ -13,7 +13,7 @@ from broker import UsageError
 from broker.plan import DoesNotFit, parse
 from broker.plan.deployment import Flavour
 
-from .conftest import BROKER, FLAVOURS, toml
+from .conftest import BROKER, FLAVOURS, own_toml
 
 CODE = "def handler(event, context): pass"
 Made = tuple[dict[str, Any], Any]
@@ -55,7 +55,7 @@ def app_of(flags: dict[str, Any]) -> Callable[..., Any]:
         else:
             engine = rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_17_9)
             database = rds.DatabaseInstance(stack, "Db", engine=engine, vpc=vpc, port=5433)
-        text = toml(flavour, kind="cluster" if cluster else "instance", broker=BROKER[flavour])
+        text = own_toml(flavour, kind="cluster" if cluster else "instance", broker=BROKER[flavour])
         stack.broker = ConnectionBroker(
             stack,
             "Broker",
@@ -393,7 +393,7 @@ def broker_of(stack: Any, id: str, database: Any) -> None:
     from infra import ConnectionBroker
 
     vpc = stack.node.find_child("Vpc")
-    ConnectionBroker(stack, id, database=database, vpc=vpc, deployment=parse(toml()))
+    ConnectionBroker(stack, id, database=database, vpc=vpc, deployment=parse(own_toml()))
 
 
 def test_an_imported_database_of_the_cdk_s_is_told_how_to_name_it(stack: Any) -> None:
@@ -469,7 +469,7 @@ def test_a_database_from_a_snapshot_is_a_database(app_of: Callable[..., Any]) ->
 def test_a_deployment_that_does_not_fit_is_refused_with_the_plan_s_words(stack: Any) -> None:
     from infra import ConnectionBroker
 
-    text = toml("direct").replace("concurrency = 50", "concurrency = 500")
+    text = own_toml("direct").replace("concurrency = 50", "concurrency = 500")
     with pytest.raises(DoesNotFit, match="1,050 sessions at the worst moment"):
         ConnectionBroker(
             stack,

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_cdk import App, Stack
 
 from broker.errors import BrokerError
 from broker.plan import DoesNotFit
+from broker.plan import read as read_deployment
+from infra.connection_broker import ConnectionBroker
 from infra.database_settings import EXISTING as EXISTING_KEYS
 from infra.database_settings import NEW, ExistingDatabase, NewDatabase
-from infra.options import Auth
-from infra.settings import CONTEXT, DEPLOY, Settings, read_settings
+from infra.options import Auth, Options
+from infra.settings import CONTEXT, DEPLOY, OF_MAKE_DEPLOY, Settings, read_options, read_settings
 from infra.vpc_settings import VPC, ExistingVpc, NewVpc
 from infra.watch_settings import WATCH, Alarming, Reaping
 
@@ -54,6 +57,38 @@ def test_the_context_goes_over_the_file(tmp_path: Path) -> None:
     settings = read_settings(context, tmp_path)
     assert settings.plan.deployment.middle.flavour.value == "pgbouncer"
     assert settings.options.image == "repo/pgbouncer:1"
+
+
+def own_app(tmp_path: Path, deploy: str) -> Path:
+    path = tmp_path / "broker.toml"
+    path.write_text(f"[database]\nmax_connections = 100\n[deploy]\n{deploy}\n")
+    return path
+
+
+def test_an_app_of_one_s_own_reads_what_deploy_says_of_the_broker(tmp_path: Path) -> None:
+    path = own_app(tmp_path, 'image = "repo/pgbouncer:1"\n[deploy.reaper]\nend = true')
+    options = read_options(path)
+    assert options.image == "repo/pgbouncer:1"
+    assert options.watch.reaper == Reaping(end=True)
+    assert options.file == str(path)
+
+
+@pytest.mark.parametrize("key", OF_MAKE_DEPLOY)
+def test_what_such_an_app_says_itself_is_refused_in_the_file(key: str, tmp_path: Path) -> None:
+    said = f"[deploy.{key}]" if key in ("vpc", "database") else f'{key} = "orders"'
+    with pytest.raises(BrokerError, match=f"deploy.{key}.*leave it out"):
+        read_options(own_app(tmp_path, said))
+
+
+@pytest.mark.parametrize("options", [None, Options(image="repo/pgbouncer:1")])
+def test_a_deploy_that_nobody_read_is_refused(options: Options | None, tmp_path: Path) -> None:
+    stack = Stack(App(), "Theirs")
+    given: Any = {"database": None, "vpc": None, "options": options}
+    path = own_app(tmp_path, 'imgae = "repo/pgbouncer:1"')
+    with pytest.raises(BrokerError, match=r"\[deploy\] would be ignored.*read_options"):
+        ConnectionBroker(stack, "Broker", deployment=read_deployment(path), **given)
+    with pytest.raises(BrokerError, match=r"deploy.imgae.*did you mean image"):
+        read_options(path)
 
 
 def test_other_people_s_context_is_theirs(tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,9 +64,11 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     return Played(process.returncode, out, err, report, *left)
 
 
-def start(command: list[str], temporary: Path, **variables: str) -> subprocess.Popen[str]:
+def start(
+    command: list[str], temporary: Path, *, under: Sequence[str] = (), **variables: str
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*BROKER, *command],
+        [*under, *BROKER, *command],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -124,7 +128,7 @@ def test_the_report_draws_its_plots_and_is_readable(
     assert wrong == []
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_demo_interrupted_leaves_nothing(ending: signal.Signals, temporary: Path) -> None:
     process = start(["demo", "--report", str(temporary / "report.html")], temporary)
     wait_until(lambda: len(processes_using(temporary)) >= 2, "the servers to run", 60)
@@ -157,16 +161,68 @@ def test_up_serves_a_handler_and_leaves_nothing(temporary: Path, tmp_path: Path)
         temporary, **given,
     )  # fmt: skip
     out, err = called.communicate(timeout=60)
+    (dsn,) = shlex.split(given["DSN"])
+    measured, _ = start(["measure", dsn], temporary).communicate(timeout=60)
+    assert "max_connections" in measured
     up.send_signal(signal.SIGINT)
     up_out, up_err = up.communicate(timeout=60)
 
     assert called.returncode == 0, err
     assert out == '[{"m": 42}]\n' * 2
+    assert "invoke app.handler --code FOLDER --event '{}'" in up_err
     assert up.returncode == 0, up_err
     assert "export BROKER_HOST=127.0.0.1" in up_out
     assert not variables.exists()
     assert list(temporary.iterdir()) == []
     assert processes_using(temporary) == []
+
+
+def up_with(
+    variables: Path, temporary: Path, *, under: Sequence[str] = ()
+) -> subprocess.Popen[str]:
+    up = start(["up", "--env-file", str(variables)], temporary, under=under)
+    wait_until(lambda: variables.exists() and variables.read_text(), "broker up to be ready", 60)
+    return up
+
+
+def test_up_whose_terminal_closes_leaves_nothing_however_often_it_hears_of_it(
+    temporary: Path, tmp_path: Path
+) -> None:
+    variables = tmp_path / "variables"
+    up = up_with(variables, temporary)
+
+    give_up_at = time.monotonic() + 60
+    while up.poll() is None and time.monotonic() < give_up_at:
+        up.send_signal(signal.SIGHUP)
+        time.sleep(0.001)  # so that some come while it stops the servers
+    out, err = up.communicate(timeout=60)
+    assert "Traceback" not in out + err
+    assert not variables.exists()
+    assert processes_using(temporary) == []
+    assert list(temporary.iterdir()) == []
+
+
+def test_up_under_nohup_outlives_its_terminal(temporary: Path, tmp_path: Path) -> None:
+    variables = tmp_path / "variables"
+    up = up_with(variables, temporary, under=["sh", "-c", "trap '' HUP; exec \"$@\"", "sh"])
+    up.send_signal(signal.SIGHUP)
+    up.send_signal(signal.SIGTERM)
+    up.communicate(timeout=60)
+    assert up.returncode == 128 + signal.SIGTERM
+    assert not variables.exists()
+
+
+def test_a_handler_in_a_package_is_invoked_with_its_relative_imports(
+    temporary: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "orders").mkdir()
+    (tmp_path / "orders" / "answers.py").write_text("ANSWER = 42\n")
+    (tmp_path / "orders" / "handler.py").write_text(
+        "from .answers import ANSWER\ndef handler(event, context):\n    return ANSWER\n"
+    )
+    called = start(["invoke", "orders.handler.handler", "--code", str(tmp_path)], temporary)
+    out, err = called.communicate(timeout=60)
+    assert (called.returncode, out) == (0, "42\n"), err
 
 
 def test_a_handler_that_fails_is_said_and_exits_1(temporary: Path, tmp_path: Path) -> None:
@@ -193,7 +249,10 @@ def test_up_overwrites_no_file_and_says_so_before_it_starts(
 ) -> None:
     mine = tmp_path / ".env"
     mine.write_text("MY_OWN=1\n")
-    for path, said in ((mine, "would be overwritten"), (tmp_path / "no" / "env", "does not exist")):
+    for path, said in (
+        (mine, "would be overwritten: name a new file, or delete it if no `broker up` runs"),
+        (tmp_path / "no" / "env", "does not exist"),
+    ):
         process = start(["up", "--env-file", str(path)], temporary)
         _, err = process.communicate(timeout=60)
         assert process.returncode == 2

@@ -117,6 +117,7 @@ def test_what_would_write_is_refused_by_the_server(sql: str, db: Broker, relay: 
     with pytest.raises(WriteRefused) as caught:
         db.read(sql)
     assert (caught.value.sqlstate, caught.value.by_server) == ("25006", False)
+    assert "db.run() does" in str(caught.value)
     assert db.stats().transaction_retries == 0
     assert count(db) == 1
     assert len(relay.connections) == 1, "the session is as good as before"

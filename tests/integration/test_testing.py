@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from broker.local import binaries
+from broker.local.process import ServerError
+
 PAGE = Path(__file__).parents[2] / "docs" / "testing.md"
 CONFTEST = 'pytest_plugins = ["broker.testing"]\n'
 COUNTERS = CONFTEST + (
@@ -33,7 +36,7 @@ class Project:
 
     def write(self, name: str, text: str) -> None:
         path = self.root / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
     def pytest(self, *arguments: str) -> str:
@@ -172,6 +175,60 @@ def test_it(broker_function, handler):
     assert re.search(r"LeftOpen: a transaction checked out at .*leaks.py:\d+", told)
     assert "leaks-bare-2 was frozen with a transaction open, after: select 1" in told
     assert "1 failed, 1 passed, 1 error" in told
+
+
+def test_a_transaction_that_the_test_itself_leaves_open_passes(project: Project) -> None:
+    project.write("conftest.py", COUNTERS)
+    project.write(
+        "test_open.py",
+        """
+kept = []
+
+def test_it(broker_db):
+    kept.append(broker_db.transaction())
+    kept[0].__enter__().run("select 1")
+""",
+    )
+    assert "1 passed" in project.pytest("-W", "error")
+
+
+def test_a_folder_that_is_not_there_is_said_with_the_rootdir_and_the_remedy(
+    project: Project,
+) -> None:
+    project.write("conftest.py", CONFTEST)
+    project.write("tests/src/app.py", "def handler(event, context): return 1\n")
+    project.write(
+        "tests/test_folder.py",
+        """
+from pathlib import Path
+
+def test_relative(broker_function):
+    broker_function("app.handler", code="src")
+
+def test_whole(broker_function):
+    assert broker_function("app.handler", code=Path(__file__).with_name("src"))() == 1
+
+def test_from_the_rootdir(broker_function):
+    assert broker_function("app.handler", code="tests/src")() == 1
+""",
+    )
+    told = project.pytest()
+    assert "1 failed, 2 passed" in told
+    assert f"UsageError: code='src': there is no folder {project.root / 'src'}." in told
+    assert f"rootdir, {project.root}: give its path from there, or a whole one" in told
+    assert "code=Path(__file__).with_name('src')" in told
+
+
+def test_where_there_is_no_pgbouncer_the_packages_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A project of somebody else's has no Makefile."""
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ServerError, match="`apt-get install pgbouncer`") as raised:
+        binaries.pgbouncer()
+    assert "`brew install pgbouncer`" in str(raised.value)
+    assert "`make setup`" in str(raised.value)
 
 
 def test_nothing_of_it_is_loaded_for_who_does_not_ask(project: Project) -> None:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import datetime
 import decimal
 import ipaddress
+import pathlib
 import uuid
+from collections import namedtuple
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
 
 import pytest
 
-from broker import Broker
+from broker import Broker, ParameterError, StatementError, dbapi
 from tests.conftest import Database
 
 LITERALS = [
@@ -91,3 +96,56 @@ def test_one_huge_cell_and_many_rows_come_through(broker_to: Callable[..., Broke
 def test_an_empty_statement_is_an_empty_result(broker_to: Callable[..., Broker]) -> None:
     result = broker_to().run("-- nothing")
     assert (list(result), result.columns, result.row_count) == ([], (), -1)
+
+
+class Size(IntEnum):
+    SMALL = 1
+
+
+@dataclass
+class Order:
+    id: int
+
+
+Point = namedtuple("Point", "x y")
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2}, Order(1), memoryview(b"x"), len])
+def test_what_has_no_text_of_its_own_is_not_sent(
+    value: object, broker_to: Callable[..., Broker]
+) -> None:
+    db = broker_to()
+    with pytest.raises(ParameterError, match=type(value).__name__):
+        db.run("select :v::text", v=value)
+    connection = dbapi.connect(db)
+    with pytest.raises(ParameterError):
+        connection.cursor().execute("select %s", (value,))
+    connection.close()
+    assert db.stats().replaced == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(Size.SMALL, "1"), (Point(1, "a"), "(1,a)"), (pathlib.PurePosixPath("/a"), "/a")],
+)
+def test_a_kind_of_what_has_one_is(
+    value: object, text: str, broker_to: Callable[..., Broker]
+) -> None:
+    assert broker_to().run("select :v::text", v=value).scalar() == text
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [("k in (:ids)", [1, 2]), ("k in :ids", [1, 2]), ("k = :ids", [1, 2]), ("k = any(:ids)", (1,))],
+)
+def test_a_list_where_sql_takes_none_is_told_how_it_is_written(
+    where: str, value: Any, broker_to: Callable[..., Broker]
+) -> None:
+    db = broker_to()
+    db.run("create table t (k int)")
+    with pytest.raises(StatementError, match=r"= any\(:ids\)"):
+        db.run(f"select k from t where {where}", ids=value)
+    assert len(db.run("select k from t where k = any(:ids)", ids=[1, 2])) == 0
+    with pytest.raises(StatementError) as raised:
+        db.run("select k from t wher k = :k", k=1)
+    assert "any(" not in str(raised.value)

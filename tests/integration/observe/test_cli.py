@@ -19,12 +19,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from broker import Broker
+from broker.cli import doctor as doctor_module
+from broker.cli import dsn
 from broker.cli.commands import Commands
 from broker.cli.doctor import doctor
 from broker.cli.dsn import settings
 from broker.cli.reap import reap
 from broker.local.pgbouncer import PgBouncer
 from broker.local.postgres import Postgres
+from broker.observe.verdict import Policy
 from tests.integration.observe.conftest import (
     ORDINARY,
     PASSWORD,
@@ -171,13 +174,25 @@ def test_watch_looks_again_and_again_until_it_is_interrupted(
 
 
 def test_fix_idle_hands_over_to_the_reaper_which_ends_nothing(
-    newest: Postgres, crowd18: Crowd
+    newest: Postgres, crowd18: Crowd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [connection] = crowd18.open(application="orders", sql="begin")
+    monkeypatch.setattr(doctor_module, "everything", lambda _: Policy(("*",), ("*",), idle_s=0.0))
     result = run("doctor", address_of(newest, "watcher"), "--fix-idle")
-    assert "too_young: pid" in result.output
+    assert "to_end: pid" in result.output
     assert 'broker reap "$DSN" --application NAME --role ROLE --end' in result.output
     connection.run("select 1")
+
+
+def test_fix_idle_does_not_say_how_to_end_where_there_is_nobody_to_end(
+    newest: Postgres, crowd18: Crowd
+) -> None:
+    none = run("doctor", address_of(newest, "watcher"), "--fix-idle").output
+    crowd18.open(application="orders", sql="begin")
+    young = run("doctor", address_of(newest, "watcher"), "--fix-idle").output
+    assert "No session is idle in transaction." in none
+    assert "too_young: pid" in young
+    assert "End them" not in none + young
 
 
 def test_reap_is_a_dry_run_until_it_is_told_to_end(newest: Postgres, crowd18: Crowd) -> None:
@@ -190,6 +205,9 @@ def test_reap_is_a_dry_run_until_it_is_told_to_end(newest: Postgres, crowd18: Cr
     assert dry.exit_code == 1
     assert len(re.findall("^to_end: pid", dry.output, re.M)) == 2
     assert "'evidence'" in dry.output
+    add = "Nothing was ended. To end them, add"
+    assert f"{add} --application NAME --role ROLE --end\n" in dry.output
+    assert f"{add} --end\n" in run(*arguments, "--application", "ord*", "--role", "app").output
     connection.run("select 1")
     time.sleep(0.3)
 
@@ -206,6 +224,43 @@ def test_reap_is_a_dry_run_until_it_is_told_to_end(newest: Postgres, crowd18: Cr
         lambda: "No session is idle in transaction." in run(*arguments).output, "all to be well"
     )
     assert nobody
+    assert "To end them" not in run(*arguments).output
+
+
+def test_reap_as_a_role_without_pg_monitor_says_what_it_does_not_see(
+    newest: Postgres, crowd18: Crowd
+) -> None:
+    alone = run("reap", address_of(newest, "app", PASSWORD))
+    crowd18.open(user="watcher", sql="begin")
+    blind = run("reap", address_of(newest, "app", PASSWORD))
+    seeing = run("reap", address_of(newest, "watcher"), "--json")
+    assert "Not seen: app lacks pg_monitor" in blind.stderr
+    assert alone.stderr == seeing.stderr == ""
+    assert len(json.loads(seeing.stdout)) == 1
+
+
+def test_the_doctor_counts_the_sessions_that_it_cannot_judge_and_is_silent_where_there_are_none(
+    newest: Postgres, crowd18: Crowd
+) -> None:
+    alone = run("doctor", address_of(newest, "app", PASSWORD)).output
+    crowd18.open(2, user="watcher")
+    crowd18.open(application="mine")
+    blind = run("doctor", address_of(newest, "app", PASSWORD)).output
+    assert "pg_monitor" not in alone
+    assert (
+        "app lacks pg_monitor: it sees neither state nor query of 2 of 3 sessions, and no "
+        "replication" in blind
+    )
+
+
+def test_where_nobody_listens_the_reapers_advice_is_on_the_dsn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dsn, "PATIENCE_S", 0.5)
+    result = run("reap", f"postgresql://app:{SECRET}@127.0.0.1:1/x?sslmode=disable")
+    assert result.exit_code == 1
+    assert "Check the DSN's host and port (127.0.0.1:1)" in result.stderr
+    assert "BROKER_" not in result.stderr
 
 
 def test_a_statement_is_shown_as_the_server_has_it_without_what_was_bound(

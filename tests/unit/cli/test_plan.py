@@ -10,6 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from broker.cli import dsn
 from broker.cli.commands import Commands
 from broker.cli.dsn import settings
 from broker.cli.measure import measure
@@ -79,6 +80,13 @@ def test_an_unknown_number_is_bad_usage_that_names_the_nearest() -> None:
     assert (result.exit_code, "did you mean max_client_conn?" in result.stderr) == (2, True)
 
 
+def test_a_number_that_is_like_none_is_told_how_they_are_listed() -> None:
+    result = run("plan", EXAMPLE, "--explain", "nosuch")
+    assert result.exit_code == 2
+    assert "did you mean" not in result.stderr
+    assert "`broker plan` without --explain lists them" in result.stderr
+
+
 def test_a_refusal_exits_1_and_says_what_would_fit(too_many: str) -> None:
     result = run("plan", too_many)
     assert result.exit_code == 1
@@ -145,6 +153,17 @@ def test_a_password_is_in_no_message(arguments: tuple[str, ...]) -> None:
     assert result.exit_code in (1, 2)
     assert isinstance(result.exception, SystemExit)
     assert SECRET not in result.output + result.stderr
+
+
+@pytest.mark.parametrize("arguments", [("measure", DSN), ("plan", EXAMPLE, "--check", DSN)])
+def test_where_nobody_listens_the_advice_is_on_the_dsn(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dsn, "PATIENCE_S", 0.5)
+    result = run(*arguments)
+    assert result.exit_code == 1
+    assert "Check the DSN's host and port (127.0.0.1:1)" in result.stderr
+    assert "BROKER_" not in result.stderr
 
 
 def test_a_dsn_becomes_settings(monkeypatch: pytest.MonkeyPatch) -> None:

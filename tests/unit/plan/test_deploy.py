@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from broker.plan import BadDeployment, Plan, make_plan, parse
@@ -27,7 +29,11 @@ def planned(flavour: str, *timeouts_s: int) -> Plan:
 
 def test_the_deployment_s_table_is_another_s_to_read() -> None:
     text = "[database]\nmax_connections = 100\n"
-    assert parse(f'{text}[deploy]\nname = "orders"\nanything = 1\n') == parse(text)
+    without = parse(text)
+    assert not without.has_deploy
+    assert parse(f'{text}[deploy]\nname = "orders"\nanything = 1\n') == replace(
+        without, has_deploy=True
+    )
 
 
 @pytest.mark.parametrize(("text", "least"), [("", 0.5), ("min_acu = 2\n", 2.0)])

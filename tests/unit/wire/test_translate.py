@@ -17,6 +17,7 @@ from broker.errors import (
     StatementCanceled,
     StatementError,
     TooManyConnections,
+    TransactionAborted,
 )
 from broker.wire import translate
 
@@ -39,7 +40,7 @@ def said(sqlstate: str, text: str = "no", **more: str) -> dict[str, str]:
         ("40002", StatementError),  # a constraint's violation at the end, not a conflict
         ("57014", StatementCanceled),
         ("42601", StatementError),
-        ("25P02", StatementError),
+        ("25P02", TransactionAborted),
         ("22P02", StatementError),
     ],
 )
