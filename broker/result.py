@@ -51,8 +51,8 @@ class Result(Sequence[list[Any]]):
         """Return the only row; raises UsageError where there is none, or more than one."""
         if len(self._rows) != 1:
             raise UsageError(
-                f"expected one row, but the statement returned {len(self._rows)}: where there may "
-                "be none, take the first of them if there is one, or count them with len()"
+                f"expected one row, but the statement returned {len(self._rows)}: iterate where "
+                "there may be none or several"
             )
         return self._rows[0]
 

@@ -63,7 +63,7 @@ def test_one_and_scalar_give_the_only_row_and_its_first_column():
 @pytest.mark.parametrize("count", [0, 2, 3])
 @pytest.mark.parametrize("ask", [Result.one, Result.scalar])
 def test_anything_but_one_row_is_refused_with_the_number_there_was(ask, count):
-    with pytest.raises(UsageError, match=f"returned {count}$"):
+    with pytest.raises(UsageError, match=f"returned {count}:"):
         ask(Result(("n",), [[n] for n in range(count)], count))
 
 
