@@ -81,6 +81,11 @@ class Transaction:
         self._refused = False  # its first statement was, and it is rolled back already
         self._busy = threading.Lock()
 
+    @property
+    def outlived(self) -> bool:
+        """Whether the invocation has ended in which it began."""
+        return self._deadline.turn_is_over
+
     def __repr__(self) -> str:
         state = "ended" if self._ended else "open" if self._session else "not begun"
         return f"<Transaction {state}>"

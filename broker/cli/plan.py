@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from broker.errors import UsageError
 from broker.plan import DoesNotFit, Number, Plan, make_plan, read
 
 if TYPE_CHECKING:
@@ -133,7 +132,6 @@ def show(made: Plan) -> None:
 
 def show_explanation(made: Plan, name: str, *, as_json: bool) -> None:
     """Print the number and all that it rests on, the deeper the further to the right."""
-    _refuse_unknown(made, name)
     found = made.explain(name)
     if as_json:
         click.echo(json.dumps({number.name: told(number) for _, number in found}, indent=2))
@@ -141,17 +139,6 @@ def show_explanation(made: Plan, name: str, *, as_json: bool) -> None:
     for depth, number in found:
         source = f"  [{number.source}]" if number.source else ""
         click.echo(f"{'  ' * depth}{number.name} = {number}: {number.how}{source}")
-
-
-def _refuse_unknown(made: Plan, name: str) -> None:
-    names = [number.name for number in made.numbers]
-    if name in names:
-        return
-    import difflib  # late for its weight: only an error needs it
-
-    near = difflib.get_close_matches(name, names, n=1)
-    remedy = f"did you mean {near[0]}?" if near else "`broker plan` without --explain lists them"
-    raise UsageError(f"{name!r} is not a number of this plan; {remedy}")
 
 
 def show_drift(made: Plan, dsn: str, *, as_json: bool) -> None:

@@ -11,10 +11,9 @@ import click
 
 from broker.cli.dsn import connected, settings
 from broker.cli.duration import Duration
-from broker.observe.diagnosis import blind_spots
+from broker.observe.diagnosis import hidden_sessions
 from broker.observe.look import look
 from broker.observe.reaper import reap as carry_out
-from broker.observe.snapshot import Snapshot
 from broker.observe.verdict import AT_MOST, IDLE_S, Policy, Reason, Verdict, judge
 from broker.observe.words import age
 
@@ -68,7 +67,7 @@ def reap(
         show_verdicts(verdicts)
         if any_to_end(verdicts):
             click.echo(f"Nothing was ended. To end them, add {_missing(application, role)}")
-    for spot in unseen(now):
+    for spot in hidden_sessions(now):
         click.echo(f"Not seen: {spot}", err=True)
     left = (Reason.END, Reason.NOT_ALLOWED, Reason.OVER_THE_MOST)
     if any(verdict.reason in left for verdict in verdicts):
@@ -89,11 +88,6 @@ def told(verdict: Verdict) -> dict[str, Any]:
         "transaction_s": backend.transaction_s,
         "query": backend.shown_query,
     }
-
-
-def unseen(now: Snapshot) -> list[str]:
-    """Return what the doctor says of the sessions that this role cannot judge."""
-    return [spot for spot in blind_spots(now) if now.hidden and "pg_monitor" in spot]
 
 
 def any_to_end(verdicts: Sequence[Verdict]) -> bool:

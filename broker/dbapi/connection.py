@@ -71,7 +71,6 @@ class Connection:
         self._current = db.runner.current
         self._two_phase = TwoPhase(self)
         self._transaction: Transaction | None = None
-        self._turn = self._current.turn  # in which it began
         self._asked: str | None = None  # the modes of a BEGIN that rides with the next statement
         self._closed = False
 
@@ -125,7 +124,7 @@ class Connection:
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open that commit() would commit."""
-        return self._transaction is not None and not self._turn.over
+        return self._transaction is not None and not self._transaction.outlived
 
     # What a cursor has it do.
 
@@ -150,7 +149,6 @@ class Connection:
         modes = " ".join(filter(None, ("deferrable" if self.deferrable else "", asked)))
         begin += f" {modes}".encode() if modes else b""
         read_only = self.read_only and not asked
-        self._turn = self._current.turn
         self._transaction = self._runner.begin(begin, read_only=read_only)
         return self._transaction
 

@@ -58,14 +58,19 @@ def ranked(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda f: (f.kind.rank.value, -f.sessions, _ORDER[f.kind]))
 
 
+def hidden_sessions(now: Snapshot) -> list[str]:
+    """Return what to say of sessions that this role cannot judge; nothing where there are none."""
+    if not now.hidden or now.server.sees_all:
+        return []
+    return [
+        f"{now.server.user} lacks pg_monitor: it sees neither state nor query of {now.hidden} "
+        f"of {now.taken} sessions, and no replication"
+    ]
+
+
 def blind_spots(now: Snapshot) -> list[str]:
     """Return what this role could not see, and what would show it."""
-    spots = []
-    if now.hidden and not now.server.sees_all:
-        spots.append(
-            f"{now.server.user} lacks pg_monitor: it sees neither state nor query of {now.hidden} "
-            f"of {now.taken} sessions, and no replication"
-        )
+    spots = hidden_sessions(now)
     if now.memory_bytes is None:
         spots.append("the machine's memory, which only a superuser may read: give --memory")
     if now.opened is None:

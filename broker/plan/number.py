@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from broker.errors import UsageError
-from broker.plan.nearest import nearest
+from broker.plan.nearest import near
 from broker.plan.quantity import show_bytes
 
 
@@ -70,12 +70,18 @@ class Ledger:
         self._numbers[number.name] = number
 
 
+def find(numbers: dict[str, Number], name: str) -> Number:
+    """Return the number of this name; UsageError says which one may have been meant."""
+    if name not in numbers:
+        meant = near(name, numbers)
+        remedy = f"did you mean {meant}?" if meant else "`broker plan` without --explain lists them"
+        raise UsageError(f"{name!r} is not a number of this plan; {remedy}")
+    return numbers[name]
+
+
 def explain(numbers: dict[str, Number], name: str) -> list[tuple[int, Number]]:
     """Return the number and all that it rests on, each once, with its depth."""
-    if name not in numbers:
-        raise UsageError(
-            f"{name!r} is not a number of this plan; did you mean {nearest(name, numbers)}?"
-        )
+    find(numbers, name)
     told: dict[str, tuple[int, Number]] = {}
 
     def tell(name: str, depth: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from broker.errors import UsageError
 from broker.plan.concurrency import add_concurrency
 from broker.plan.cost import add_cost
 from broker.plan.cpu import add_active
@@ -13,8 +12,7 @@ from broker.plan.draft import Draft
 from broker.plan.lease import add_lease
 from broker.plan.limits import add_limits
 from broker.plan.memory import add_memory
-from broker.plan.nearest import nearest
-from broker.plan.number import Number, explain
+from broker.plan.number import Number, explain, find
 from broker.plan.refusal import DoesNotFit, ways_out
 from broker.plan.sessions import add_reserves
 from broker.plan.timeouts import add_timeouts
@@ -38,12 +36,7 @@ class Plan:
         return name in self._by_name
 
     def __getitem__(self, name: str) -> Number:
-        if name not in self._by_name:
-            raise UsageError(
-                f"{name!r} is not a number of this plan; did you mean "
-                f"{nearest(name, self._by_name)}?"
-            )
-        return self._by_name[name]
+        return find(self._by_name, name)
 
     def whole(self, name: str) -> int:
         """Return a number as an int, for whoever configures it."""

@@ -18,7 +18,9 @@ def rendered(
     Raises ParameterError for a value with neither an adapter nor a text of its own: pg8000 would
     send where it lies in memory, or how Python writes it.
     """
-    for kind in set(map(type, values)) - py_types.keys():
+    for kind in set(map(type, values)):
+        if kind in py_types:
+            continue
         adapted = any(issubclass(kind, known) for known in py_types if isinstance(known, type))
         text_of: object = kind.__str__
         if text_of is object.__str__ and not adapted:
