@@ -80,6 +80,11 @@ def only(fleet: Fleet, name: str = "behave"):
     return environment
 
 
+def beats(path: Path) -> int:
+    """Count what the handler's thread has written: nothing, until it first got a turn."""
+    return path.stat().st_size if path.exists() else 0
+
+
 def busy(fleet: Fleet, count: int, path: Path) -> list[Future[Invocation]]:
     """Have that many requests in flight until `path` exists."""
     futures = [fleet.submit("behave", {"do": "wait_for", "path": str(path)}) for _ in range(count)]
@@ -234,19 +239,19 @@ def test_an_idle_environment_is_stopped_and_its_threads_stand_still(fleet, tmp_p
 
     assert only(fleet).state is EnvironmentState.FROZEN
     wait_until(lambda: process_state(pid) == "T", f"process {pid} to be stopped")
-    beats = path.stat().st_size
+    before = beats(path)
     time.sleep(0.2)
-    assert path.stat().st_size == beats
+    assert beats(path) == before
 
 
 def test_the_next_request_thaws_it(fleet, tmp_path):
     path = tmp_path / "beats"
     fleet.invoke("behave", {"do": "beat", "path": str(path)}).result()
     wait_until(lambda: process_state(only(fleet).pid) == "T", "the process to be stopped")
-    beats = path.stat().st_size if path.exists() else 0
+    before = beats(path)
     go = tmp_path / "go"
     (future,) = busy(fleet, 1, go)
-    wait_until(lambda: path.stat().st_size > beats, "the thread to go on")
+    wait_until(lambda: beats(path) > before, "the thread to go on")
     go.touch()
 
     assert future.result().result() == only(fleet).pid
@@ -257,8 +262,8 @@ def test_a_fleet_that_does_not_freeze_leaves_environments_running(tmp_path):
     with Fleet(freeze=False) as fleet:
         fleet.deploy(function())
         fleet.invoke("behave", {"do": "beat", "path": str(path)}).result()
-        beats = path.stat().st_size if path.exists() else 0
-        wait_until(lambda: path.stat().st_size > beats + 3, "the thread to go on")
+        before = beats(path)
+        wait_until(lambda: beats(path) > before + 3, "the thread to go on")
 
         assert only(fleet).state is EnvironmentState.IDLE
 
