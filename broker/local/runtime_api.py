@@ -58,10 +58,13 @@ class RuntimeApi:
         server.close()
 
     async def close_all(self) -> None:
-        """Stop listening for all, and drop the connections."""
+        """Stop listening for all, and drop the connections: nobody waits for an open request."""
         for environment in tuple(self._by_port.values()):
             self.close(environment)
-        await self._web.shutdown(timeout=0)
+        for connection in self._web.connections:
+            connection.force_close()
+        await asyncio.sleep(0)  # each learns of its end, which cancels its request
+        await self._web.shutdown()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         transport = request.transport
