@@ -19,6 +19,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pg8000.native
@@ -30,8 +31,10 @@ from broker.local.pgbouncer import PgBouncer
 from broker.local.postgres import Postgres
 from broker.local.process import ServerError
 from broker.local.relay import Relay
+from broker.local.relayed import Way
 from broker.settings import Flavour, Tls
 from tests.browser.chromium import chromium
+from tests.wait import wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -48,6 +51,8 @@ class Database:
     name: str
     user: str
     password: str = field(repr=False)
+    in_front: list[Callable[[set[int]], bool]] = field(default_factory=list)
+    """For a pooler or a relay: whether it has heard that these backends have ended."""
 
     def connect(
         self, through: PgBouncer | None = None, *, port: int | None = None
@@ -81,10 +86,16 @@ class Database:
         return int(self.server.admin(sql, role=self.user)[0][0])
 
     def kill_backends(self) -> int:
-        """End every server session of this role, and return how many there were."""
-        sql = """select count(pg_terminate_backend(pid, 5000)) from pg_stat_activity
+        """End every server session of this role, and return how many there were.
+
+        Whatever stands between has heard of it by then, as it has before the next invocation.
+        """
+        sql = """select pid, pg_terminate_backend(pid, 30000) from pg_stat_activity
                  where usename = :role"""
-        return int(self.server.admin(sql, role=self.user)[0][0])
+        ended = {int(row[0]) for row in self.server.admin(sql, role=self.user)}
+        for has_heard in self.in_front:
+            wait_until(partial(has_heard, ended), f"backends {ended} to be missed")
+        return len(ended)
 
 
 @pytest.fixture(scope="session")
@@ -149,9 +160,19 @@ def pgbouncer(database: Database) -> Iterator[Callable[..., PgBouncer]]:
                 "pgbouncer": settings,
             }
             users = {database.user: database.password}
-            return running.enter_context(PgBouncer(config, users, tls=tls))
+            pooler = running.enter_context(PgBouncer(config, users, tls=tls))
+            database.in_front.append(partial(has_let_go, pooler))
+            return pooler
 
         yield start
+        database.in_front.clear()
+
+
+def has_let_go(pooler: PgBouncer, backends: set[int]) -> bool:
+    """Whether the pooler has no session at any of these; a pooler that was ended has none."""
+    if not pooler.running:
+        return True
+    return backends.isdisjoint(int(each["remote_pid"]) for each in pooler.admin("show servers"))
 
 
 @pytest.fixture
@@ -179,4 +200,8 @@ def relay(
     """Stand between the library and the server, or the pooler: one after the other."""
     port = pgbouncer().port if request.param == "pgbouncer" else database.server.port
     with Relay(port) as made:
+        if request.param == "direct":
+            database.in_front.append(
+                lambda _: all(each.ended(Way.TO_CLIENT) for each in made.connections)
+            )
         yield made

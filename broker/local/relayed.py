@@ -114,6 +114,10 @@ class Relayed:
         """Return how many bytes going this way came in and were not passed on yet."""
         return self._pipes[way].held
 
+    def ended(self, way: Way) -> bool:
+        """Return whether the sender has closed this way, and the receiver was told."""
+        return self._pipes[way].done
+
     def pause(self, *ways: Way) -> None:
         """Pass nothing more on, going these ways or both; what comes is held."""
         self._relay.call(self._set_paused, ways or BOTH, True)

@@ -1,9 +1,10 @@
-"""The documentation's site, every page of it, as a browser shows it."""
+"""The documentation's site as a browser shows it: every page, and every look of a listing."""
 
 from __future__ import annotations
 
 import functools
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PAGES_AT_LEAST = 20
+LISTINGS = "source"
+"""Where the files are that the pages link to, a hundred and more, all in one look."""
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -37,6 +40,7 @@ class Site:
 
     url: str
     pages: list[str]
+    listings: list[str]
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +61,34 @@ def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         serving = threading.Thread(target=server.serve_forever)
         serving.start()
         try:
-            pages = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.html"))
-            yield Site(f"http://127.0.0.1:{server.server_port}", pages)
+            listings = sorted((folder / LISTINGS).rglob("*.html"))
+            pages = sorted(set(folder.rglob("*.html")) - set(listings))
+            worth = of_a_new_look(listings, pages)
+            yield Site(
+                f"http://127.0.0.1:{server.server_port}",
+                [path.relative_to(folder).as_posix() for path in pages],
+                [path.relative_to(folder).as_posix() for path in worth],
+            )
         finally:
             server.shutdown()
             serving.join()
+
+
+def of_a_new_look(listings: list[Path], pages: list[Path]) -> list[Path]:
+    """Return the listings with a class of CSS that no page and no listing before them has."""
+    seen = {look for page in pages for look in looks(page)}
+    found = []
+    for listing in listings:
+        if looks(listing) - seen:
+            found.append(listing)
+            seen |= looks(listing)
+    return found
+
+
+def looks(page: Path) -> set[str]:
+    """Return the classes of CSS that a page's elements have."""
+    attributes = re.findall(r'class="([^"]*)"', page.read_text(encoding="utf-8"))
+    return {look for attribute in attributes for look in attribute.split()}
 
 
 @pytest.mark.slow
@@ -72,11 +99,12 @@ def test_every_page_of_the_documentation_is_readable(
 ) -> None:
     """Code, tables and pictures may scroll by themselves; the page may not."""
     wrong = {}
-    for name in site.pages:
+    for name in site.pages + site.listings:
         complaints: list[str] = []
         with opened(browser, f"{site.url}/{name}", scheme, width, complaints) as page:
             complaints += unreadable(page, code_may_scroll=True)
         if complaints:
             wrong[name] = complaints
     assert len(site.pages) > PAGES_AT_LEAST
+    assert site.listings
     assert wrong == {}

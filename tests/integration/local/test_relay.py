@@ -166,6 +166,8 @@ def test_a_close_reaches_both_sides(ends: Ends) -> None:
 def test_a_side_that_has_said_all_can_still_listen(ends: Ends) -> None:
     ends.client.shutdown(socket.SHUT_WR)
     assert ends.server.recv(1) == b""
+    wait_until(lambda: ends.relayed.ended(Way.TO_SERVER), "the client's end to be passed on")
+    assert not ends.relayed.ended(Way.TO_CLIENT)
     ends.server.sendall(b"last words")
     ends.server.close()
     assert receive(ends.client, 10) == b"last words"
