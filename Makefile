@@ -26,9 +26,10 @@ demo: setup ## run the main job on a real PostgreSQL and PgBouncer, and write a 
 up: setup ## run PostgreSQL and PgBouncer for development, until Ctrl-C
 	@.venv/bin/broker up
 
+# In the folders' order the longest files, the deployments, come early: no worker waits for them.
 test: setup node .setup/postgres_versions.stamp .setup/checkov.stamp .setup/emulator.stamp .setup/chromium.stamp .setup/release.stamp check ## check, then run every test
 	@echo '==> pytest'
-	@$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile </dev/null
+	@$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile --no-loadscope-reorder </dev/null
 
 deploy-test: setup node .setup/emulator.stamp ## deploy, change, break and destroy every flavour in an emulated account
 	@$(PYTHON_IN_VENV) -m pytest -m deployment -s -n 2 tests/deployment </dev/null
