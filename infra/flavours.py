@@ -72,18 +72,25 @@ def _pooled(scope: Construct, parts: Parts) -> Access:
         Record(scope, "Name", vpc=vpc, name=name, balancer=pooler.balancer)
     middle = parts.plan.deployment.middle
     clients = _client_logins(scope, parts)
-    held = {
-        **_numbered("PGBOUNCER_SERVER_SECRET", parts.secrets),
+    of_roles = _numbered("PGBOUNCER_SERVER_SECRET", parts.secrets)
+    others = {
         **_numbered("PGBOUNCER_CLIENT_SECRET", clients if middle.has_client_names else {}),
         "PGBOUNCER_CERTIFICATE": certificate.secret,
     }
     service = pooler.run(
         make_image(pooler, parts.options.image, parts.ca),
         rendered(parts.plan, parts.database.host, parts.database.port),
-        held,
+        {**of_roles, **others},
     )
     service.node.add_dependency(parts.roles, certificate.ready)
-    Roller(scope, "Roller", service=service, secrets=list(held.values()))
+    Roller(
+        scope,
+        "Roller",
+        service=service,
+        provisioner=parts.provisioner.function,
+        of_roles=list(of_roles.values()),
+        others=list(others.values()),
+    )
     return Access(
         host=certificate.host,
         port=PORT,

@@ -1,4 +1,7 @@
-"""Roller: replaces the poolers' tasks when one of their secrets has a new value."""
+"""Roller: replaces the poolers' tasks when one of their secrets has a new value.
+
+It is told of a role's new password by the provisioner, which gives it to the role first.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ LOOK_EVERY_H = 1  # for what no event told: the account may have no trail
 
 
 class Roller(Construct):
-    """A function outside of the VPC that may force a new deployment of one service."""
+    """A function outside of the VPC that may force a new deployment of one service.
+
+    `of_roles` are the secrets whose passwords `provisioner` gives to the server's roles.
+    """
 
     def __init__(
         self,
@@ -32,7 +38,9 @@ class Roller(Construct):
         id: str,
         *,
         service: ecs.FargateService,
-        secrets: Sequence[secretsmanager.ISecret],
+        provisioner: lambda_.Function,
+        of_roles: Sequence[secretsmanager.ISecret],
+        others: Sequence[secretsmanager.ISecret],
     ) -> None:
         super().__init__(scope, id)
         logged = log_group(self)
@@ -43,9 +51,12 @@ class Roller(Construct):
                 resources=[service.service_arn],
             )
         )
-        arns = [secret.secret_arn for secret in secrets]
+        roles_arns = [secret.secret_arn for secret in of_roles]
+        arns = [secret.secret_arn for secret in others]
         role.add_to_policy(
-            iam.PolicyStatement(actions=["secretsmanager:DescribeSecret"], resources=arns)
+            iam.PolicyStatement(
+                actions=["secretsmanager:DescribeSecret"], resources=[*roles_arns, *arns]
+            )
         )
         function = lambda_.Function(
             self,
@@ -61,9 +72,11 @@ class Roller(Construct):
             environment={
                 "CLUSTER": service.cluster.cluster_arn,
                 "SERVICE": service.service_arn,
+                "ROLE_SECRET_ARNS": " ".join(roles_arns),
                 "SECRET_ARNS": " ".join(arns),
             },
         )
+        self._follow(provisioner, function)
         on_change(self, "Changed", arns, targets.LambdaFunction(function))
         events.Rule(
             self,
@@ -72,6 +85,36 @@ class Roller(Construct):
             schedule=events.Schedule.rate(Duration.hours(LOOK_EVERY_H)),
             targets=[targets.LambdaFunction(function)],
         )
+
+    def _follow(self, provisioner: lambda_.Function, function: lambda_.Function) -> None:
+        """Have Lambda call the function with each success of the provisioner's.
+
+        The right to is a policy of its own: in the provisioner's, the roles would wait for the
+        service, which waits for the roles.
+        """
+        assert provisioner.role is not None  # noqa: S101  infra/function.py gave it one
+        may = iam.Policy(
+            self,
+            "MayCall",
+            roles=[provisioner.role],
+            statements=[
+                iam.PolicyStatement(
+                    actions=["lambda:InvokeFunction"], resources=[function.function_arn]
+                )
+            ],
+        )
+        config = lambda_.CfnEventInvokeConfig(
+            self,
+            "AfterProvisioner",
+            function_name=provisioner.function_name,
+            qualifier="$LATEST",
+            destination_config=lambda_.CfnEventInvokeConfig.DestinationConfigProperty(
+                on_success=lambda_.CfnEventInvokeConfig.OnSuccessProperty(
+                    destination=function.function_arn
+                )
+            ),
+        )
+        config.node.add_dependency(may)
 
 
 def roller_package() -> Package:

@@ -63,12 +63,16 @@ class Resources:
         return {"renewed": why.value if why else ""}
 
     def make_roles_so(self, properties: object) -> dict[str, str]:
-        """Make the roles that these properties describe so again, after a secret has changed."""
+        """Make the roles that these properties describe so again, after a secret has changed.
+
+        They have the passwords that their secrets had at the answer's `as_of`, or newer ones.
+        """
         if not isinstance(properties, Mapping):
             raise Refused("Roles: must be the properties of a Custom::BrokerRoles")
         wanted = Wanted.read(properties)
+        as_of = datetime.now(UTC).isoformat()
         self._make_so(wanted, before=wanted.roles)
-        return {"roles": ", ".join(role.name for role in wanted.roles)}
+        return {"roles": ", ".join(role.name for role in wanted.roles), "as_of": as_of}
 
     def _certificate(self, request: Request) -> Answer:
         if request.kind == DELETE:  # the stack deletes its secrets itself

@@ -1,18 +1,19 @@
 """Whether tasks hold secrets that have changed since they started.
 
 Secrets Manager's calls reach EventBridge through CloudTrail, where a trail is on; a schedule finds
-what no event told. Source: "Match AWS Secrets Manager events with Amazon EventBridge" (Secrets
-Manager User Guide), which also says that some events write arn as aRN.
+what no event told. A role's password is told of by the provisioner, once the role has it: tasks
+with a password that the role has not yet cannot log in. Sources: "Match AWS Secrets Manager events
+with Amazon EventBridge" (Secrets Manager User Guide), which also says that some events write arn as
+aRN; "Capturing records of Lambda asynchronous invocations" (Lambda Developer Guide).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 CURRENT = "AWSCURRENT"
-SETTLED = timedelta(minutes=65)  # by then the provisioner, which looks hourly, has seen it too
 SUFFIX = 7  # a hyphen and six characters, which follow the name in an ARN
 
 
@@ -30,16 +31,26 @@ def changed_secret(event: Mapping[str, Any], arns: Sequence[str]) -> str | None:
     return next((arn for arn in arns if told & {arn, _name(arn)}), None)
 
 
-def secret_changed_since(
-    started: datetime, changes: Mapping[str, datetime], now: datetime
+def roles_given_at(event: Mapping[str, Any]) -> datetime | None:
+    """Return as of when the provisioner says that it has given the roles their passwords, or None.
+
+    It is called with Lambda's record of each success; others of its answers have no such time.
+    """
+    answer = event.get("responsePayload")
+    told = answer.get("as_of") if isinstance(answer, Mapping) else None
+    return datetime.fromisoformat(told) if told else None
+
+
+def secret_changed(
+    started: datetime, changes: Mapping[str, datetime], until: datetime
 ) -> str | None:
     """Return which of these secrets changed after the tasks' deployment began, or None.
 
-    In the same second counts as after: to roll once too often harms nobody. A change that is not
-    SETTLED waits for the next look: tasks with a password that the role has not yet cannot log in.
+    In the same second counts as after: to roll once too often harms nobody. What changed after
+    `until` waits for the next look.
     """
-    began, settled = started.replace(microsecond=0), now - SETTLED
-    return next((arn for arn, at in changes.items() if began <= at <= settled), None)
+    began = started.replace(microsecond=0)
+    return next((arn for arn, at in changes.items() if began <= at <= until), None)
 
 
 def _changes_current(detail: Mapping[str, Any]) -> bool:

@@ -17,7 +17,7 @@ import pytest
 
 from broker.plan.deployment import Flavour
 from tests.conftest import need_postgres_tls
-from tests.deployment import expected, variant, watching
+from tests.deployment import expected, rotation, variant, watching
 from tests.deployment.cdk import say
 from tests.deployment.deployed_task import DeployedTask
 from tests.deployment.site import Site, site
@@ -48,6 +48,8 @@ def test_a_stack_is_deployed_changed_in_place_rolled_back_and_destroyed(
     is_deployed(there, first)
     functions_answer(there, first)
     watching.check(there)
+    if there.flavour is Flavour.PGBOUNCER:
+        rotation.check(there)
     nothing_changes_without_a_change(there, first)
     is_changed_in_place(there, changed)
     functions_answer(there, changed)

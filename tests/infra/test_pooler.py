@@ -252,13 +252,20 @@ def test_a_new_value_of_a_secret_reaches_role_and_tasks_by_itself(synth: Synth, 
         if "Provisioner" in name:
             assert "Roles" in json.dumps(target["Input"])
     sizes = {"Provisioner" if "Provisioner" in n else "Roller": len(v) for n, v in watched.items()}
-    assert sizes == {"Provisioner": 3, "Roller": 3}  # the provisioner also has the watchers'
+    assert sizes == {"Provisioner": 3, "Roller": 2}  # the role's and the watchers'; the others
     (roller,) = [
         f for n, f in stack.all("AWS::Lambda::Function").items() if n.startswith("BrokerRoller")
     ]
     variables = roller["Properties"]["Environment"]["Variables"]
-    assert set(variables) == {"CLUSTER", "SERVICE", "SECRET_ARNS"}
+    assert set(variables) == {"CLUSTER", "SERVICE", "ROLE_SECRET_ARNS", "SECRET_ARNS"}
+    of_roles = variables["ROLE_SECRET_ARNS"]
+    assert "ServerSecrets" in json.dumps(of_roles)
+    assert of_roles in next(arns for name, arns in watched.items() if "Provisioner" in name)
     assert "VpcConfig" not in roller["Properties"]
+    configured = stack.properties("AWS::Lambda::EventInvokeConfig")
+    (after,) = [each for each in configured if "DestinationConfig" in each]
+    assert "Provisioner" in after["FunctionName"]["Ref"]
+    assert "Roller" in after["DestinationConfig"]["OnSuccess"]["Destination"]["Fn::GetAtt"][0]
 
 
 @every

@@ -173,6 +173,9 @@ def test_the_roller_may_update_the_one_service_and_read_no_secret(stack: Stack) 
     (service,) = made.all("AWS::ECS::Service")
     assert list(allowed(made, "ecs:UpdateService")) == [("roller", {"Ref": service})]
     assert all("roller" not in each for each in readers(made).values())
+    (roller,) = [name for name in made.all("AWS::Lambda::Function") if "Roller" in name]
+    called = {"Fn::GetAtt": [roller, "Arn"]}
+    assert list(allowed(made, "lambda:InvokeFunction")) == [("provisioner", called)]
 
 
 def test_what_runs_in_a_task_may_call_nothing_of_aws(stack: Stack) -> None:

@@ -21,7 +21,7 @@ def main() -> None:
     from ministack import app  # reads the environment as it is loaded
     from ministack.services.cloudformation import provisioners
 
-    from . import cloudwatch, ec2, ecs, functions, iam_login, rds, route53, secrets
+    from . import cloudwatch, destinations, ec2, ecs, functions, iam_login, rds, route53, secrets
 
     provisioners._RESOURCE_HANDLERS |= {
         **cloudwatch.HANDLERS,
@@ -32,6 +32,8 @@ def main() -> None:
         **secrets.HANDLERS,
         **rds.handlers(password),
     }
+    destinations.install()
+    ecs.install()
     account, region = os.environ["MINISTACK_ACCOUNT_ID"], os.environ["AWS_REGION"]
     iam_login.serve(int(os.environ["EMULATOR_LOGIN_PORT"]), account, region)
     app.main()

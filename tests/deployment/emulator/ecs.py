@@ -1,9 +1,15 @@
-"""ECS: task definitions with all that is nested in them, as ECS itself spells it."""
+"""ECS: task definitions with all that is nested in them, as ECS itself spells it.
+
+And which resource a policy must name for a call about one service: the service (Service
+Authorization Reference, "Amazon Elastic Container Service"), where the emulator takes the cluster.
+"""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from ministack.core import iam_actions
 from ministack.services import ecs
 from ministack.services.cloudformation import provisioners
 
@@ -11,6 +17,21 @@ from .backend import Created, Properties
 
 KIND = "AWS::ECS::TaskDefinition"
 OWN = provisioners._RESOURCE_HANDLERS[KIND]
+_resource = iam_actions.extract_resource_arn
+
+
+def install() -> None:
+    """Teach it the services' resource."""
+    iam_actions.extract_resource_arn = _resource_or_service
+
+
+def _resource_or_service(service: str, method: str, path: str, *rest: Any) -> str:
+    found = str(_resource(service, method, path, *rest))
+    if service != "ecs":
+        return found
+    body = json.loads(rest[1] or b"{}")
+    named = [str(each) for each in (body.get("service"), *body.get("services", ())) if each]
+    return named[0] if len(named) == 1 and named[0].startswith("arn:") else found
 
 
 def _spell(made: Created, properties: Properties) -> Created:

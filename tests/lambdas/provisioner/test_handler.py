@@ -189,10 +189,13 @@ def test_a_new_password_in_a_secret_becomes_the_roles_without_cloudformation(
     rotated = json.dumps({"username": name, "password": "new-0816"})
     vault.put_secret_value(SecretId=role["secret_arn"], SecretString=rotated)
 
-    assert handler({"Roles": asked}, context(60)) == {"roles": name}
+    before = datetime.now(UTC)
+    told = handler({"Roles": asked}, context(60))
+    assert told["roles"] == name
+    assert before <= datetime.fromisoformat(told["as_of"]) <= datetime.now(UTC)
     with rds.log_in(name, "new-0816", name) as db:
         assert db.run("select 1").scalar() == 1
-    assert handler({"Roles": asked}, context(60)) == {"roles": name}
+    assert handler({"Roles": asked}, context(60))["roles"] == name
     with pytest.raises(Refused, match="Port"):  # an error of the function's, for its alarm
         handler({"Roles": {**asked, "Port": "many"}}, context(60))
 

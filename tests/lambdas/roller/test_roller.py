@@ -11,8 +11,7 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 from moto import mock_aws
 
-from lambdas.roller import changed
-from lambdas.roller.changed import SETTLED, changed_secret, secret_changed_since
+from lambdas.roller.changed import changed_secret, roles_given_at, secret_changed
 from lambdas.roller.handler import handler
 
 REGION = "eu-west-1"
@@ -76,10 +75,21 @@ def test_a_change_before_the_tasks_started_is_one_that_they_have_read():
     started = NOW + timedelta(seconds=1, milliseconds=400)
 
     later = {"a": NOW, "b": NOW + timedelta(seconds=1)}
-    now = NOW + SETTLED + timedelta(seconds=1)
-    assert secret_changed_since(started, later, now) == "b"
-    assert secret_changed_since(started + timedelta(seconds=1), later, now) is None
-    assert secret_changed_since(started, later, now - timedelta(seconds=1)) is None, "not settled"
+    now = NOW + timedelta(seconds=1)
+    assert secret_changed(started, later, now) == "b"
+    assert secret_changed(started + timedelta(seconds=1), later, now) is None
+    assert secret_changed(started, later, now - timedelta(microseconds=1)) is None, "too late"
+
+
+def success(answer: Any) -> dict[str, Any]:
+    """Return Lambda's record of an asynchronous call of the provisioner that succeeded."""
+    return {"version": "1.0", "requestContext": {"condition": "Success"}, "responsePayload": answer}
+
+
+@pytest.mark.parametrize("answer", [{"status": "done"}, {"renewed": ""}, None, "text", {}])
+def test_the_provisioner_may_have_done_something_else(answer: Any) -> None:
+    assert roles_given_at(success(answer)) is None
+    assert roles_given_at(success({"as_of": NOW.isoformat()})) == NOW
 
 
 class Account:
@@ -96,7 +106,8 @@ class Account:
             self.ecs.create_service(
                 cluster="broker", serviceName=name, taskDefinition="pooler", desiredCount=2
             )
-        self.arn = self.secrets.create_secret(Name="orders/app", SecretString="1")["ARN"]
+        self.arn = self.secrets.create_secret(Name="orders/client", SecretString="1")["ARN"]
+        self.role_arn = self.secrets.create_secret(Name="orders/app", SecretString="1")["ARN"]
 
     def deployment(self, name: str) -> Any:
         """Return what tells deployments apart in moto, which keeps their number at one."""
@@ -113,7 +124,8 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         made = Account()
         monkeypatch.setenv("CLUSTER", "broker")
         monkeypatch.setenv("SERVICE", "pooler")
-        monkeypatch.setenv("SECRET_ARNS", f"{ARN} {made.arn}")
+        monkeypatch.setenv("SECRET_ARNS", made.arn)
+        monkeypatch.setenv("ROLE_SECRET_ARNS", made.role_arn)
         yield made
 
 
@@ -155,13 +167,27 @@ def test_an_event_about_another_secret_rolls_nothing(
     assert rolled == []
 
 
+SCHEDULED = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
+
+
 def test_a_scheduled_look_rolls_what_no_event_told_of(
     account: Account, rolled: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """EventBridge hears of Secrets Manager's calls only where CloudTrail has a trail."""
-    scheduled = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
-    monkeypatch.setenv("SECRET_ARNS", account.arn)
-    assert not handler(scheduled, SimpleNamespace())["deployment"], "the role may not have it yet"
-    monkeypatch.setattr(changed, "SETTLED", timedelta(0))
-    assert handler(scheduled, SimpleNamespace())["deployment"]  # made after the service
+    assert handler(SCHEDULED, SimpleNamespace())["deployment"]  # made after the service
+    assert len(rolled) == 1
+
+
+def test_tasks_wait_for_a_password_until_the_role_has_it(
+    account: Account, rolled: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_ARNS", "")
+    told = event("PutSecretValue", requestParameters={"secretId": account.role_arn})
+    changed_at = account.secrets.describe_secret(SecretId=account.role_arn)["LastChangedDate"]
+    before, after = (changed_at + timedelta(seconds=n) for n in (-1, 1))
+
+    for early in (told, SCHEDULED, success({"as_of": before.isoformat()}), success({})):
+        assert handler(early, SimpleNamespace()) == {"deployment": ""}
+    assert rolled == []
+    assert handler(success({"as_of": after.isoformat()}), SimpleNamespace())["deployment"]
     assert len(rolled) == 1
