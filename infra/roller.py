@@ -76,21 +76,24 @@ class Roller(Construct):
                 "SECRET_ARNS": " ".join(arns),
             },
         )
-        self._follow(provisioner, function)
         on_change(self, "Changed", arns, targets.LambdaFunction(function))
-        events.Rule(
+        look = events.Rule(
             self,
             "Look",
             description="Looks for a change that no event told of",
             schedule=events.Schedule.rate(Duration.hours(LOOK_EVERY_H)),
             targets=[targets.LambdaFunction(function)],
         )
+        self._follow(provisioner, function, meanwhile=look)
 
-    def _follow(self, provisioner: lambda_.Function, function: lambda_.Function) -> None:
+    def _follow(
+        self, provisioner: lambda_.Function, function: lambda_.Function, *, meanwhile: events.Rule
+    ) -> None:
         """Have Lambda call the function with each success of the provisioner's.
 
         The right to is a policy of its own: in the provisioner's, the roles would wait for the
-        service, which waits for the roles.
+        service, which waits for the roles. Lambda asks for it at once, and IAM needs some seconds
+        to tell of it everywhere, so `meanwhile` is made between the two.
         """
         assert provisioner.role is not None  # noqa: S101  infra/function.py gave it one
         may = iam.Policy(
@@ -114,7 +117,8 @@ class Roller(Construct):
                 )
             ),
         )
-        config.node.add_dependency(may)
+        meanwhile.node.add_dependency(may)
+        config.node.add_dependency(meanwhile)
 
 
 def roller_package() -> Package:

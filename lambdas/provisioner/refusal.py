@@ -9,6 +9,10 @@ class Refused(Exception):
     """The request cannot be carried out; the text says what to do, and holds no secret."""
 
 
+class NotGranted(Refused):
+    """A grant was refused; the roles are there, and have their passwords."""
+
+
 def one_line(text: str) -> str:
     """Return the text as one line that fits."""
     line = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 CREATE, UPDATE, DELETE = "Create", "Update", "Delete"
+ROLES = "Custom::BrokerRoles"
 FAILED_CREATE = "-not-created"  # the end of the physical id of what a Create could not finish
 
 
@@ -48,6 +49,11 @@ class Request:
     def undoes_failure(self) -> bool:
         """Whether this deletes what a Create could not finish."""
         return self.kind == DELETE and self.physical_id.endswith(FAILED_CREATE)
+
+    @property
+    def gives_passwords(self) -> bool:
+        """Whether this gives the roles the passwords of their secrets."""
+        return self.resource_type == ROLES and self.kind in (CREATE, UPDATE)
 
 
 def _name(stack_id: str, logical_id: str) -> str:

@@ -15,8 +15,8 @@ from broker.settings import PEM_BEGINS, Flavour, Tls
 from . import certificate, roles
 from .answer import Answer
 from .certificate import Certificate
-from .refusal import Refused
-from .request import CREATE, DELETE, UPDATE, Request
+from .refusal import NotGranted, Refused
+from .request import CREATE, DELETE, ROLES, UPDATE, Request
 from .server import Server
 from .vault import Vault
 from .wanted import Role, Wanted, roles_of
@@ -46,7 +46,7 @@ class Resources:
     def carry_out(self, request: Request) -> Answer:
         """Return the answer; raises what a failed one is made of."""
         types: Mapping[str, Callable[[Request], Answer]] = {
-            "Custom::BrokerRoles": self._roles,
+            ROLES: self._roles,
             certificate.OF: self._certificate,
         }
         act = types.get(request.resource_type)
@@ -65,14 +65,20 @@ class Resources:
     def make_roles_so(self, properties: object) -> dict[str, str]:
         """Make the roles that these properties describe so again, after a secret has changed.
 
-        They have the passwords that their secrets had at the answer's `as_of`, or newer ones.
+        They have the passwords that their secrets had at the answer's `as_of`, or newer ones; the
+        answer tells also what was refused after that.
         """
         if not isinstance(properties, Mapping):
             raise Refused("Roles: must be the properties of a Custom::BrokerRoles")
         wanted = Wanted.read(properties)
-        as_of = datetime.now(UTC).isoformat()
-        self._make_so(wanted, before=wanted.roles)
-        return {"roles": ", ".join(role.name for role in wanted.roles), "as_of": as_of}
+        as_of, refused = datetime.now(UTC).isoformat(), ""
+        try:
+            self._make_so(wanted, before=wanted.roles)
+        except NotGranted as refusal:  # tasks and functions need to know of the passwords
+            refused = str(refusal)
+            roles.log.error("%s", refused)
+        names = ", ".join(role.name for role in wanted.roles)
+        return {"roles": names, "refused": refused, "as_of": as_of}
 
     def _certificate(self, request: Request) -> Answer:
         if request.kind == DELETE:  # the stack deletes its secrets itself

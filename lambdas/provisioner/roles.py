@@ -10,7 +10,7 @@ from broker import AuthenticationFailed, StatementError
 
 from . import statements
 from .facts import Facts
-from .refusal import Refused
+from .refusal import NotGranted, Refused
 from .scram import verifier
 from .server import Server
 from .statements import IAM, MARK, Statement
@@ -29,7 +29,8 @@ def make_so(
 ) -> None:
     """Create what is missing and correct what differs; the second time changes nothing.
 
-    Roles that are no longer wanted are taken away. Raises Refused.
+    Roles that are no longer wanted are taken away. Raises Refused; NotGranted once the roles are
+    there and have their passwords.
     """
     names = [role.name for role in (*wanted.roles, *before)]
     verifiers = {
@@ -47,7 +48,10 @@ def make_so(
             server.run(statement)
     _keep_the_administrator(wanted.roles, facts, server)
     for role in wanted.roles:
-        _grant(role, server)
+        try:
+            _grant(role, server)
+        except Refused as refusal:
+            raise NotGranted(str(refusal)) from refusal
     kept = {role.name for role in wanted.roles}
     take_away((role for role in before if role.name not in kept), server, facts)
 

@@ -41,16 +41,23 @@ def roles_given_at(event: Mapping[str, Any]) -> datetime | None:
     return datetime.fromisoformat(told) if told else None
 
 
-def secret_changed(
-    started: datetime, changes: Mapping[str, datetime], until: datetime
+def reason_to_roll(
+    started: datetime,
+    of_roles: Mapping[str, datetime],
+    others: Mapping[str, datetime],
+    given_at: datetime | None,
 ) -> str | None:
-    """Return which of these secrets changed after the tasks' deployment began, or None.
+    """Return which secret changed after the tasks' deployment began, or None, also where to wait.
 
-    In the same second counts as after: to roll once too often harms nobody. What changed after
-    `until` waits for the next look.
+    In the same second counts as after: to roll once too often harms nobody. While the roles may
+    not have what theirs holds, which is what changed after `given_at`, no task is started: the
+    provisioner's next success comes with a later one.
     """
     began = started.replace(microsecond=0)
-    return next((arn for arn, at in changes.items() if began <= at <= until), None)
+    awaited = [at for at in of_roles.values() if at >= began and not (given_at and at <= given_at)]
+    if awaited:
+        return None
+    return next((arn for arn, at in (*of_roles.items(), *others.items()) if at >= began), None)
 
 
 def _changes_current(detail: Mapping[str, Any]) -> bool:

@@ -10,34 +10,35 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-from .changed import changed_secret, roles_given_at, secret_changed
+from .changed import changed_secret, reason_to_roll, roles_given_at
 from .service import Service, changes
 
 log = logging.getLogger("roller")
 log.setLevel(logging.INFO)
 
+NOTHING = {"deployment": ""}
+
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, str]:  # noqa: ARG001
-    """Roll the service if the event is about a secret of its, or a look finds one.
+    """Roll the service if one of its secrets has changed since its tasks were deployed.
 
-    It looks by a schedule, and after the provisioner: then at the roles', if those were given.
+    It looks when a secret's event says so, by a schedule, and after each of the provisioner's
+    successes, which may tell that the roles have their passwords.
     """
     import boto3  # type: ignore[import-untyped]  # the runtime's
 
+    of_roles, others = (os.environ[name].split() for name in ("ROLE_SECRET_ARNS", "SECRET_ARNS"))
+    if event.get("source") == "aws.secretsmanager" and changed_secret(event, others) is None:
+        return NOTHING
     session = boto3.session.Session()
     service = Service(session.client("ecs"), os.environ["CLUSTER"], os.environ["SERVICE"])
-    if event.get("source") == "aws.secretsmanager":
-        arn = changed_secret(event, os.environ["SECRET_ARNS"].split())
-    else:
-        given_at = roles_given_at(event)
-        arns = os.environ["ROLE_SECRET_ARNS" if given_at else "SECRET_ARNS"].split()
-        told = changes(session.client("secretsmanager"), arns)
-        arn = secret_changed(service.deployed_at(), told, given_at or datetime.now(UTC))
+    secrets = session.client("secretsmanager")
+    started, given_at = service.deployed_at(), roles_given_at(event)
+    arn = reason_to_roll(started, changes(secrets, of_roles), changes(secrets, others), given_at)
     if arn is None:
-        return {"deployment": ""}
+        return NOTHING
     deployment = service.roll()
     log.info("%s has changed: deployment %s", arn, deployment)
     return {"deployment": deployment}

@@ -12,20 +12,45 @@ from tests.wait import wait_until
 
 def check(site: Site) -> None:
     """Rotate as docs/rotate.md says, in an account without a trail, and wait for the tasks."""
-    before = deployment(site)
+    before, verifier = deployment(site), password(site)
     (secret,) = named(site, "AWS::SecretsManager::Secret", "ServerSecrets")
     value = json.dumps({"username": "app", "password": "a-new-one"})
     site.emulator.client("secretsmanager").put_secret_value(SecretId=secret, SecretString=value)
     call(site, "Roller", {"source": "aws.events"})
     assert deployment(site) == before, "the role has not got it yet"
+    assert password(site) == verifier
+    may_have_called(site, "Provisioner", "Roller")
     call(site, "Provisioner", hourly(site))
     wait_until(lambda: deployment(site) != before, "the tasks to be replaced", 60)
+    assert password(site) != verifier
 
 
 def deployment(site: Site) -> str:
     """Return the id of the newest deployment of the poolers' service."""
     (service,) = expected.services(site)
     return next(str(each["id"]) for each in service["deployments"] if each["status"] == "PRIMARY")
+
+
+def password(site: Site) -> object:
+    """Return what the server keeps of the role's password."""
+    return site.postgres.admin("select rolpassword from pg_authid where rolname = 'app'")
+
+
+def may_have_called(site: Site, caller: str, called: str) -> None:
+    """Ask IAM, for the emulator does not when it tells of a success."""
+    functions = site.emulator.client("lambda")
+    who, whom = (
+        functions.get_function_configuration(
+            FunctionName=named(site, "AWS::Lambda::Function", f"{each}Function")[0]
+        )
+        for each in (caller, called)
+    )
+    (result,) = site.emulator.client("iam").simulate_principal_policy(
+        PolicySourceArn=who["Role"],
+        ActionNames=["lambda:InvokeFunction"],
+        ResourceArns=[whom["FunctionArn"]],
+    )["EvaluationResults"]
+    assert result["EvalDecision"] == "allowed"
 
 
 def named(site: Site, kind: str, part: str) -> list[str]:

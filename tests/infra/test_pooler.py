@@ -262,10 +262,17 @@ def test_a_new_value_of_a_secret_reaches_role_and_tasks_by_itself(synth: Synth, 
     assert "ServerSecrets" in json.dumps(of_roles)
     assert of_roles in next(arns for name, arns in watched.items() if "Provisioner" in name)
     assert "VpcConfig" not in roller["Properties"]
-    configured = stack.properties("AWS::Lambda::EventInvokeConfig")
-    (after,) = [each for each in configured if "DestinationConfig" in each]
-    assert "Provisioner" in after["FunctionName"]["Ref"]
-    assert "Roller" in after["DestinationConfig"]["OnSuccess"]["Destination"]["Fn::GetAtt"][0]
+    (after,) = [
+        each
+        for name, each in stack.all("AWS::Lambda::EventInvokeConfig").items()
+        if "AfterProvisioner" in name
+    ]
+    assert "Provisioner" in after["Properties"]["FunctionName"]["Ref"]
+    told = after["Properties"]["DestinationConfig"]["OnSuccess"]["Destination"]
+    assert "Roller" in told["Fn::GetAtt"][0]
+    by_name = stack.all("AWS::Events::Rule")
+    (look,) = [by_name[each] for each in after["DependsOn"] if each in by_name]
+    assert any("MayCall" in each for each in look["DependsOn"])
 
 
 @every

@@ -191,13 +191,39 @@ def test_a_new_password_in_a_secret_becomes_the_roles_without_cloudformation(
 
     before = datetime.now(UTC)
     told = handler({"Roles": asked}, context(60))
-    assert told["roles"] == name
+    assert (told["roles"], told["refused"]) == (name, "")
     assert before <= datetime.fromisoformat(told["as_of"]) <= datetime.now(UTC)
     with rds.log_in(name, "new-0816", name) as db:
         assert db.run("select 1").scalar() == 1
     assert handler({"Roles": asked}, context(60))["roles"] == name
     with pytest.raises(Refused, match="Port"):  # an error of the function's, for its alarm
         handler({"Roles": {**asked, "Port": "many"}}, context(60))
+
+
+def test_a_grant_that_is_refused_hides_no_password_that_was_given(
+    cloudformation: CloudFormation, rds: Rds, asked: dict[str, Any], vault: Any
+) -> None:
+    """The tasks need to follow: they hold the old one, which the server takes no more."""
+    (role,) = json.loads(asked["Roles"])
+    name = role["name"]
+    cloudformation.ask("Create", ROLES, asked)
+    owner = f"{name}_owner"
+    rds.server.create_role(owner, "x")
+    for sql in (
+        f"alter database {name} owner to {owner}",
+        f"revoke connect on database {name} from public",
+        f"revoke connect on database {name} from {name}",
+        f"grant connect on database {name} to {MASTER}",
+    ):
+        rds.server.admin(sql)
+    rotated = json.dumps({"username": name, "password": "new-0817"})
+    vault.put_secret_value(SecretId=role["secret_arn"], SecretString=rotated)
+
+    told = handler({"Roles": asked}, context(60))
+    assert told["refused"].startswith(f"grant connect on {name}")
+    assert "as_of" in told
+    with rds.log_in(name, "new-0817", "postgres") as db:
+        assert db.run("select 1").scalar() == 1
 
 
 def test_a_bad_template_fails_with_one_line_and_can_be_rolled_back(
@@ -381,3 +407,16 @@ def test_the_longest_reason_still_fits_in_the_answer(cloudformation: CloudFormat
 def test_the_margins_leave_time_for_the_answer() -> None:
     """The database's deadline comes before the answer's."""
     assert MARGIN_S > module.ANSWER_S
+
+
+def test_an_answer_tells_as_of_when_passwords_were_given_if_they_were(
+    cloudformation: CloudFormation, asked: dict[str, Any]
+) -> None:
+    def told(kind: str, of: str, properties: Any) -> dict[str, str]:
+        return handler(cloudformation.event(kind, of, properties), context(60))
+
+    for kind in ("Create", "Update"):
+        assert set(told(kind, ROLES, asked)) == {"status", "as_of"}
+    assert told("Create", ROLES, {**asked, "Port": "many"}) == {"status": "failed"}
+    assert told("Delete", ROLES, asked) == {"status": "done"}
+    assert told("Delete", "Custom::BrokerCertificate", {}) == {"status": "done"}

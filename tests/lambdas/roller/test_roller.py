@@ -11,7 +11,7 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 from moto import mock_aws
 
-from lambdas.roller.changed import changed_secret, roles_given_at, secret_changed
+from lambdas.roller.changed import changed_secret, reason_to_roll, roles_given_at
 from lambdas.roller.handler import handler
 
 REGION = "eu-west-1"
@@ -71,14 +71,32 @@ def test_nothing_else_is(told):
     assert changed_secret(told, [ARN]) is None
 
 
-def test_a_change_before_the_tasks_started_is_one_that_they_have_read():
-    started = NOW + timedelta(seconds=1, milliseconds=400)
+def at(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
 
-    later = {"a": NOW, "b": NOW + timedelta(seconds=1)}
-    now = NOW + timedelta(seconds=1)
-    assert secret_changed(started, later, now) == "b"
-    assert secret_changed(started + timedelta(seconds=1), later, now) is None
-    assert secret_changed(started, later, now - timedelta(microseconds=1)) is None, "too late"
+
+@pytest.mark.parametrize(
+    ("of_roles", "others", "given_at", "why"),
+    [
+        ({"role": at(0)}, {"client": at(0)}, None, None),  # the tasks have read those
+        ({}, {"client": at(0), "certificate": at(1)}, None, "certificate"),  # the same second
+        ({"role": at(0)}, {"client": at(2)}, None, "client"),
+        ({"role": at(2)}, {}, at(3), "role"),
+        ({"role": at(2)}, {}, at(2), "role"),
+        ({"role": at(2)}, {}, None, None),
+        ({"role": at(2)}, {"client": at(2)}, None, None),  # waits, and goes with the role's
+        ({"role": at(2)}, {"client": at(2)}, at(3), "role"),
+        ({"role": at(2), "other": at(4)}, {}, at(3), None),  # the other role has not got it yet
+        ({"role": at(2)}, {}, at(1.9), None),
+    ],
+)
+def test_a_change_since_the_tasks_started_rolls_them_once_the_roles_have_it(
+    of_roles: dict[str, datetime],
+    others: dict[str, datetime],
+    given_at: datetime | None,
+    why: str | None,
+) -> None:
+    assert reason_to_roll(at(1.4), of_roles, others, given_at) == why
 
 
 def success(answer: Any) -> dict[str, Any]:
@@ -125,7 +143,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         monkeypatch.setenv("CLUSTER", "broker")
         monkeypatch.setenv("SERVICE", "pooler")
         monkeypatch.setenv("SECRET_ARNS", made.arn)
-        monkeypatch.setenv("ROLE_SECRET_ARNS", made.role_arn)
+        monkeypatch.setenv("ROLE_SECRET_ARNS", "")
         yield made
 
 
@@ -171,7 +189,7 @@ SCHEDULED = {"source": "aws.events", "detail-type": "Scheduled Event", "detail":
 
 
 def test_a_scheduled_look_rolls_what_no_event_told_of(
-    account: Account, rolled: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    account: Account, rolled: list[dict[str, Any]]
 ) -> None:
     """EventBridge hears of Secrets Manager's calls only where CloudTrail has a trail."""
     assert handler(SCHEDULED, SimpleNamespace())["deployment"]  # made after the service
@@ -181,12 +199,17 @@ def test_a_scheduled_look_rolls_what_no_event_told_of(
 def test_tasks_wait_for_a_password_until_the_role_has_it(
     account: Account, rolled: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SECRET_ARNS", "")
-    told = event("PutSecretValue", requestParameters={"secretId": account.role_arn})
+    """Whatever else has changed waits with it."""
+    monkeypatch.setenv("ROLE_SECRET_ARNS", account.role_arn)
     changed_at = account.secrets.describe_secret(SecretId=account.role_arn)["LastChangedDate"]
     before, after = (changed_at + timedelta(seconds=n) for n in (-1, 1))
+    of_role, of_client = (
+        event("PutSecretValue", requestParameters={"secretId": arn})
+        for arn in (account.role_arn, account.arn)
+    )
+    too_early = success({"as_of": before.isoformat()})
 
-    for early in (told, SCHEDULED, success({"as_of": before.isoformat()}), success({})):
+    for early in (of_role, of_client, SCHEDULED, too_early, success({"renewed": "expiry"})):
         assert handler(early, SimpleNamespace()) == {"deployment": ""}
     assert rolled == []
     assert handler(success({"as_of": after.isoformat()}), SimpleNamespace())["deployment"]
