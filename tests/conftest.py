@@ -165,7 +165,6 @@ def pgbouncer(database: Database) -> Iterator[Callable[..., PgBouncer]]:
             return pooler
 
         yield start
-        database.in_front.clear()
 
 
 def has_let_go(pooler: PgBouncer, backends: set[int]) -> bool:

@@ -24,11 +24,12 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, str]:
     so again, with the passwords that their secrets have now; both raise what fails. Where the roles
     have got their passwords, the answer's `as_of` is the time whose passwords, or newer ones.
     """
+    as_of = {"as_of": datetime.now(UTC).isoformat()}
     if "Renew" in event:
         return Resources.of(context).renew(event["Renew"])
     if "Roles" in event:
-        return Resources.of(context).make_roles_so(event["Roles"])
-    request, as_of = Request.read(event), datetime.now(UTC).isoformat()
+        return Resources.of(context).make_roles_so(event["Roles"]) | as_of
+    request = Request.read(event)
     answer = bounded(
         lambda: Resources.of(context).carry_out(request),
         context.get_remaining_time_in_millis() / 1000 - ANSWER_S,
@@ -37,4 +38,4 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, str]:
     send(request, answer)
     if answer.failed:
         return {"status": "failed"}
-    return {"status": "done", **({"as_of": as_of} if request.gives_passwords else {})}
+    return {"status": "done"} | (as_of if request.gives_passwords else {})

@@ -65,20 +65,19 @@ class Resources:
     def make_roles_so(self, properties: object) -> dict[str, str]:
         """Make the roles that these properties describe so again, after a secret has changed.
 
-        They have the passwords that their secrets had at the answer's `as_of`, or newer ones; the
-        answer tells also what was refused after that.
+        The answer tells also what was refused once they had their passwords.
         """
         if not isinstance(properties, Mapping):
             raise Refused("Roles: must be the properties of a Custom::BrokerRoles")
         wanted = Wanted.read(properties)
-        as_of, refused = datetime.now(UTC).isoformat(), ""
+        refused = ""
         try:
             self._make_so(wanted, before=wanted.roles)
         except NotGranted as refusal:  # tasks and functions need to know of the passwords
             refused = str(refusal)
             roles.log.error("%s", refused)
         names = ", ".join(role.name for role in wanted.roles)
-        return {"roles": names, "refused": refused, "as_of": as_of}
+        return {"roles": names, "refused": refused}
 
     def _certificate(self, request: Request) -> Answer:
         if request.kind == DELETE:  # the stack deletes its secrets itself

@@ -54,10 +54,12 @@ def reason_to_roll(
     provisioner's next success comes with a later one.
     """
     began = started.replace(microsecond=0)
-    awaited = [at for at in of_roles.values() if at >= began and not (given_at and at <= given_at)]
-    if awaited:
+    of_roles, others = (
+        {arn: at for arn, at in each.items() if at >= began} for each in (of_roles, others)
+    )
+    if any(given_at is None or at > given_at for at in of_roles.values()):
         return None
-    return next((arn for arn, at in (*of_roles.items(), *others.items()) if at >= began), None)
+    return next(iter((*of_roles, *others)), None)
 
 
 def _changes_current(detail: Mapping[str, Any]) -> bool:

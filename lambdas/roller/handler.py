@@ -27,11 +27,11 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, str]:  # noqa: 
     It looks when a secret's event says so, by a schedule, and after each of the provisioner's
     successes, which may tell that the roles have their passwords.
     """
-    import boto3  # type: ignore[import-untyped]  # the runtime's
-
     of_roles, others = (os.environ[name].split() for name in ("ROLE_SECRET_ARNS", "SECRET_ARNS"))
     if event.get("source") == "aws.secretsmanager" and changed_secret(event, others) is None:
         return NOTHING
+    import boto3  # type: ignore[import-untyped]  # the runtime's
+
     session = boto3.session.Session()
     service = Service(session.client("ecs"), os.environ["CLUSTER"], os.environ["SERVICE"])
     secrets = session.client("secretsmanager")

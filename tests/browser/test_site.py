@@ -79,9 +79,10 @@ def of_a_new_look(listings: list[Path], pages: list[Path]) -> list[Path]:
     seen = {look for page in pages for look in looks(page)}
     found = []
     for listing in listings:
-        if looks(listing) - seen:
+        new = looks(listing) - seen
+        if new:
             found.append(listing)
-            seen |= looks(listing)
+            seen |= new
     return found
 
 

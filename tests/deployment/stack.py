@@ -48,6 +48,15 @@ class Stack:
         (found,) = self.of(kind)
         return found
 
+    def named(self, kind: str, part: str) -> str:
+        """Return the physical id of the one resource of a type with this in its logical id."""
+        (found,) = (
+            id
+            for logical, (each, id) in self.resources().items()
+            if each == f"AWS::{kind}" and part in logical
+        )
+        return found
+
     def events(self) -> int:
         """Return how many events it has had."""
         pages = self._cloudformation.get_paginator("describe_stack_events")
@@ -55,8 +64,12 @@ class Stack:
 
     def invoke(self, name: str, event: dict[str, Any] | None = None) -> Any:
         """Invoke a function by its name in broker.toml; what it returned."""
+        return self.call(self.output(f"{name}Function"), event)
+
+    def call(self, function: str, event: dict[str, Any] | None = None) -> Any:
+        """Invoke a function by its name in the account; what it returned."""
         answer = self.emulator.client("lambda").invoke(
-            FunctionName=self.output(f"{name}Function"), Payload=json.dumps(event or {})
+            FunctionName=function, Payload=json.dumps(event or {})
         )
         payload = json.loads(answer["Payload"].read())
         assert "FunctionError" not in answer, f"{payload}\n{self.emulator.log_tail()}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from broker.plan.deployment import Flavour
 from tests.deployment.site import Site
@@ -41,10 +40,10 @@ def check(site: Site) -> None:
 def work(site: Site) -> dict[str, str]:
     """Invoke both watchers against the real server; return their functions' names."""
     watchers = {name: _named(site, name) for name in ("Monitor", "Reaper")}
-    looked = _invoke(site, watchers["Monitor"])
+    looked = site.stack.call(watchers["Monitor"])
     assert looked["findings"] == 0, looked
     assert looked["sessions"] >= 1
-    assert _invoke(site, watchers["Reaper"]) == {}
+    assert site.stack.call(watchers["Reaper"]) == {}
     return watchers
 
 
@@ -105,16 +104,4 @@ def role_of(site: Site, watcher: str) -> str:
 
 def _named(site: Site, watcher: str) -> str:
     """Return the function's name, by its construct's."""
-    (name,) = [
-        physical
-        for logical, (kind, physical) in site.stack.resources().items()
-        if kind == "AWS::Lambda::Function" and f"Watch{watcher}Function" in logical
-    ]
-    return name
-
-
-def _invoke(site: Site, function: str) -> Any:
-    answer = site.emulator.client("lambda").invoke(FunctionName=function, Payload=b"{}")
-    payload = json.loads(answer["Payload"].read())
-    assert "FunctionError" not in answer, f"{payload}\n{site.emulator.log_tail()}"
-    return payload
+    return site.stack.named("Lambda::Function", f"Watch{watcher}Function")

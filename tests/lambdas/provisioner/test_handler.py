@@ -179,6 +179,12 @@ def test_create_update_and_delete_answer_success_under_one_id(
     assert rds.server.admin("select id from kept", database=role["name"]) == [[1]]
 
 
+def rotate(vault: Any, role: dict[str, Any], password: str) -> None:
+    """Give the role's secret a new value."""
+    value = json.dumps({"username": role["name"], "password": password})
+    vault.put_secret_value(SecretId=role["secret_arn"], SecretString=value)
+
+
 def test_a_new_password_in_a_secret_becomes_the_roles_without_cloudformation(
     cloudformation: CloudFormation, rds: Rds, asked: dict[str, Any], vault: Any
 ) -> None:
@@ -186,8 +192,7 @@ def test_a_new_password_in_a_secret_becomes_the_roles_without_cloudformation(
     (role,) = json.loads(asked["Roles"])
     name = role["name"]
     cloudformation.ask("Create", ROLES, asked)
-    rotated = json.dumps({"username": name, "password": "new-0816"})
-    vault.put_secret_value(SecretId=role["secret_arn"], SecretString=rotated)
+    rotate(vault, role, "new-0816")
 
     before = datetime.now(UTC)
     told = handler({"Roles": asked}, context(60))
@@ -216,8 +221,7 @@ def test_a_grant_that_is_refused_hides_no_password_that_was_given(
         f"grant connect on database {name} to {MASTER}",
     ):
         rds.server.admin(sql)
-    rotated = json.dumps({"username": name, "password": "new-0817"})
-    vault.put_secret_value(SecretId=role["secret_arn"], SecretString=rotated)
+    rotate(vault, role, "new-0817")
 
     told = handler({"Roles": asked}, context(60))
     assert told["refused"].startswith(f"grant connect on {name}")

@@ -24,8 +24,9 @@ def test_taking_it_down_ends_the_requests_that_wait(caplog: pytest.LogCaptureFix
         host, _, port = (await api.open(waiting)).partition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(NEXT)
-        while waiting.state is EnvironmentState.INIT:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(30):
+            while waiting.state is EnvironmentState.INIT:
+                await asyncio.sleep(0.01)
         await asyncio.wait_for(api.close_all(), 30)
         answer = await reader.read()
         writer.close()
