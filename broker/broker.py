@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from broker import again, bound, lifecycle, statements
+from broker import again, bound, lifecycle
 from broker.credentials import Credentials
 from broker.current import Current
 from broker.deadline import SYSTEM_CLOCK, Clock, Deadline
@@ -23,6 +23,7 @@ from broker.result import Result
 from broker.reuse import Policy, Reason
 from broker.runner import Runner
 from broker.settings import Flavour, Settings
+from broker.sql import Statement, compile, refuse_unnamed, warm_up
 from broker.stats import Recorder, Stats
 from broker.transaction import Means, Transaction, roll_back
 from broker.wire.session import Status
@@ -50,7 +51,7 @@ class Broker:
         rng: random.Random | None = None,
     ) -> None:
         rng = rng or random.Random()  # noqa: S311  jitter, not cryptography
-        statements.warm_up()
+        warm_up()
         self.settings = settings
         self.recorder = Recorder()
         self._clock = clock
@@ -121,10 +122,10 @@ class Broker:
 
     def _ready(
         self, call: str, sql: str, unnamed: tuple[Any, ...], params: dict[str, Any]
-    ) -> tuple[statements.Statement, list[list[object]]]:
+    ) -> tuple[Statement, list[list[object]]]:
         """Return the statement and its batch, if it may be sent by itself."""
-        statements.refuse_unnamed(unnamed)
-        statement = statements.compile(sql)
+        refuse_unnamed(unnamed)
+        statement = compile(sql)
         batch = [statement.values(params)]
         self._guard.check(statement)
         self._current.refuse_beside(call, "the open one, as in tx.run()")

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from broker.hazard import Hazard
+    from broker.sql.hazards import Hazard
 
 
 class BrokerError(Exception):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from broker import statements
 from broker.deadline import Deadline
 from broker.errors import ConnectionLost, ParameterError, TransactionEnded, outcome_unknown
 from broker.guard import Guard
+from broker.sql import Kind, Statement, compile
 from broker.wire import Session
 from broker.wire.session import Status
 
@@ -88,7 +88,7 @@ class ExclusiveSession:
         statement = _compiled(sql)
         if statement is not None:
             self._guard.check_lent(statement)
-        ends = statement is None or statement.kind is statements.Kind.CONTROL
+        ends = statement is None or statement.kind is Kind.CONTROL
         undone = session.status is not Status.IDLE and not ends
         try:
             return function(*args, **kwargs)
@@ -121,8 +121,8 @@ class Prepared:
         self._lent._call(self._sql, self._prepared.close)
 
 
-def _compiled(sql: str) -> statements.Statement | None:
+def _compiled(sql: str) -> Statement | None:
     try:
-        return statements.compile(sql)
+        return compile(sql)
     except ParameterError:  # a $1, which pg8000 takes
         return None

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from broker.errors import PoolingHazard
-from broker.hazard import INSTEAD, Hazard
 from broker.settings import Flavour, GuardMode
-from broker.statements import Kind, Statement, refuse_unsafe
+from broker.sql import INSTEAD, Hazard, Kind, Statement, refuse_unsafe
+from broker.sql.cache import Cache
+
+TOLD_BYTES = 64 * 1024  # which statements were warned of: some hundreds
+HASH_BYTES = 128  # one of them, in a dict
 
 
 class Guard:
@@ -14,7 +17,7 @@ class Guard:
     def __init__(self, flavour: Flavour, mode: GuardMode) -> None:
         self._flavour = flavour
         self._mode = GuardMode.OFF if flavour is Flavour.DIRECT else mode
-        self._told: set[str] = set()
+        self._told: Cache[int, bool] = Cache(TOLD_BYTES, lambda _hash, _told: HASH_BYTES)
 
     def check(self, statement: Statement) -> None:
         """Raise UnsafeStatement for what a shared session must not be sent.
@@ -36,10 +39,11 @@ class Guard:
         sentence = self._sentence(statement, harmful[0])
         if self._mode is GuardMode.REFUSE:
             raise PoolingHazard(sentence, hazard=harmful[0])
-        if statement.sql not in self._told:
+        told_of = hash(statement.sql)
+        if not self._told.get(told_of):
             import logging  # late for its weight
 
-            self._told.add(statement.sql)
+            self._told.keep(told_of, True)
             told = {"hazard": harmful[0].value}
             logging.getLogger("broker").warning("%s", sentence, extra=told)
 

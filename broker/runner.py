@@ -24,7 +24,7 @@ from broker.errors import (
     outcome_unknown,
 )
 from broker.outcome import Lender
-from broker.statements import Kind, Statement
+from broker.sql import Kind, Statement
 from broker.transaction import Means, Transaction, begin_sql
 from broker.wire.session import USUAL, Manner, Reply
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from broker import statements, unsent
+from broker import unsent
 from broker.deadline import Clock, Deadline
 from broker.demotion import examine
 from broker.errors import (
@@ -32,6 +32,7 @@ from broker.errors import (
 from broker.guard import Guard
 from broker.outcome import TRACK, Lender, Outcome, TransactionId, look_up, unknown_after
 from broker.result import Result
+from broker.sql import Kind, Statement, compile, refuse_unnamed
 from broker.wire import Session
 from broker.wire.session import USUAL, Manner, Reply, Status
 
@@ -92,8 +93,8 @@ class Transaction:
 
     def run(self, sql: str, /, *unnamed: Any, **params: Any) -> Result:
         """Run one statement in the transaction, in one flight; BEGIN rides with the first."""
-        statements.refuse_unnamed(unnamed)
-        statement = statements.compile(sql)
+        refuse_unnamed(unnamed)
+        statement = compile(sql)
         return self._send(statement, [statement.values(params)])
 
     def run_many(self, sql: str, rows: Iterable[Mapping[str, Any]], /) -> Result:
@@ -102,7 +103,7 @@ class Transaction:
         Its `row_count` is the sum, and its rows are those of all of them in order. With no rows
         nothing is sent.
         """
-        statement = statements.compile(sql)
+        statement = compile(sql)
         batch = [statement.values(row) for row in rows]
         if not batch:
             self._refuse_if_ended()
@@ -113,14 +114,14 @@ class Transaction:
         if self._ended:
             raise TransactionEnded
 
-    def _send(self, statement: statements.Statement, batch: list[list[object]]) -> Result:
+    def _send(self, statement: Statement, batch: list[list[object]]) -> Result:
         self._means.guard.check(statement)
         reply = self.send(statement, batch)
         return Result(reply.columns, reply.rows, reply.row_count)
 
     def send(
         self,
-        statement: statements.Statement,
+        statement: Statement,
         batch: Sequence[Sequence[object]],
         manner: Manner = USUAL,
         *,
@@ -136,7 +137,7 @@ class Transaction:
             if statement.sets or manner.further:
                 self._read_only = False  # SET may have made it a writer
             tracked = self._id is None and not statement.reads and not self._read_only
-            alone = statement.kind is statements.Kind.COPY  # nothing may follow it in its flight
+            alone = statement.kind is Kind.COPY  # nothing may follow it in its flight
             behind = TRACK if tracked else None
             if last and self._read_only:
                 behind = COMMIT + self._comment
@@ -157,7 +158,7 @@ class Transaction:
 
     def _sent(
         self,
-        statement: statements.Statement,
+        statement: Statement,
         batch: Sequence[Sequence[object]],
         afterwards: bytes | None,
         manner: Manner,
@@ -166,13 +167,16 @@ class Transaction:
         begin = self._begin if self._begun().status is Status.IDLE else None
 
         def send() -> Reply:
-            return self._begun().execute(
+            session = self._begun()
+            # SET TRANSACTION must come before any query, and an aborted transaction accepts none.
+            accepts = not statement.sets and session.status is not Status.FAILED
+            return session.execute(
                 text,
                 batch,
                 self._deadline,
                 begin=begin,
                 afterwards=afterwards,
-                rides=self._means.rides,
+                rides=self._means.rides and accepts,
                 manner=manner,
             )
 

@@ -14,7 +14,7 @@ from broker.dbapi.errors import failure, translated
 from broker.dbapi.twophase import TwoPhase, Xid
 from broker.dbapi.wardrobe import Wardrobe
 from broker.errors import TransactionEnded, UnsafeStatement
-from broker.statements import Kind, Statement
+from broker.sql import Kind, Statement
 from broker.transaction import Transaction, begin_sql
 from broker.wire.belongings import Belongings
 from broker.wire.session import USUAL, Manner, Reply

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from enum import Enum
-from functools import lru_cache
+from sys import getsizeof
 from typing import NamedTuple
 
-from broker.statements import CACHED_STATEMENTS, Style, tokens
+from broker.sql.cache import Cache
+from broker.sql.lexer import Style, TokenKind, tokens
 
 
 class Verb(Enum):
@@ -31,29 +31,57 @@ class Control(NamedTuple):
     modes: str = ""
 
 
-_OPTIONAL = r"(\s+(work|transaction))?"
-_FORMS = (
-    (Verb.BEGIN, rf"(begin{_OPTIONAL}|start\s+transaction)\b(?P<modes>.*)"),
-    (Verb.SET, r"set\s+transaction\s+(?!snapshot\b)(?P<modes>.*)"),
-    (Verb.PREPARED, r"(commit|rollback)\s+prepared\b"),
-    (Verb.PREPARE, r"prepare\s+transaction\b"),
-    (Verb.NONE, rf"rollback{_OPTIONAL}\s+to\b"),  # a savepoint, inside of the transaction
-    (Verb.CHAIN, rf"(commit|end|rollback|abort){_OPTIONAL}\s+and\s+chain\b"),
-    (Verb.COMMIT, r"(commit|end)\b"),
-    (Verb.ROLLBACK, r"(rollback|abort)\b"),
+KEPT_BYTES = 256 * 1024  # thousands of statements
+_VERBS = frozenset({"begin", "start", "set", "commit", "end", "rollback", "abort", "prepare"})
+_NONE = Control(Verb.NONE)
+_kept: Cache[str, Control] = Cache(
+    KEPT_BYTES, lambda sql, control: getsizeof(sql) + getsizeof(control) + getsizeof(control.modes)
 )
-_PATTERNS = [(verb, re.compile(text, re.IGNORECASE | re.DOTALL)) for verb, text in _FORMS]
 
 
-@lru_cache(maxsize=CACHED_STATEMENTS)
 def control(sql: str) -> Control:
     """Return what the statement does to the transaction; Verb.NONE for almost every one."""
-    said = "".join(
-        between + (" " if text.startswith(("--", "/*")) else text)
-        for between, text, _ in tokens(sql, Style.NUMERIC_DOLLAR)
-    ).strip("; \t\r\n")
-    for verb, pattern in _PATTERNS:
-        match = pattern.match(said)
-        if match:
-            return Control(verb, match.groupdict().get("modes", "").strip())
-    return Control(Verb.NONE)
+    found = _kept.get(sql)
+    if found is None:
+        found = _control(sql)
+        _kept.keep(sql, found)
+    return found
+
+
+def _control(sql: str) -> Control:
+    said: list[str] = []  # its tokens, without space and comments
+    for token in tokens(sql, Style.NUMERIC_DOLLAR):
+        if token.kind is TokenKind.SPACE or token.kind is TokenKind.COMMENT:
+            continue
+        if token.text != ";":
+            said.append(token.text)
+            if said[0].lower() not in _VERBS:
+                return _NONE
+        elif said:
+            break
+    return _judged(said) if said else _NONE
+
+
+def _judged(said: list[str]) -> Control:
+    words = [word.lower() for word in said]
+    head, rest = words[0], 1
+    if words[:2] == ["start", "transaction"]:
+        return Control(Verb.BEGIN, " ".join(said[2:]))
+    if head == "set":
+        sets = words[1:2] == ["transaction"] and words[2:3] not in ([], ["snapshot"])
+        return Control(Verb.SET, " ".join(said[2:])) if sets else _NONE
+    if head == "prepare":
+        return Control(Verb.PREPARE) if words[1:2] == ["transaction"] else _NONE
+    if head == "start":
+        return _NONE
+    if words[1:2] in (["work"], ["transaction"]):
+        rest = 2
+    if head == "begin":
+        return Control(Verb.BEGIN, " ".join(said[rest:]))
+    if head in ("commit", "rollback") and words[1:2] == ["prepared"]:
+        return Control(Verb.PREPARED)
+    if head == "rollback" and words[rest : rest + 1] == ["to"]:
+        return _NONE  # a savepoint, inside of the transaction
+    if words[rest : rest + 2] == ["and", "chain"]:
+        return Control(Verb.CHAIN)
+    return Control(Verb.COMMIT if head in ("commit", "end") else Verb.ROLLBACK)

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from broker.dbapi import names
 from broker.dbapi.control import control
 from broker.dbapi.errors import failure, translated
-from broker.dbapi.script import split
 from broker.errors import ParameterError, TransactionEnded
-from broker.statements import Kind, Statement, Style, compile
+from broker.sql import Kind, Statement, Style, compile, split
 from broker.wire.session import Manner, Reply
 
 if TYPE_CHECKING:

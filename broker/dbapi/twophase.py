@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from broker.dbapi.errors import failure
 from broker.errors import ConnectionLost, DeadlineExceeded, outcome_unknown
-from broker.statements import Statement, Style, compile
+from broker.sql import Statement, Style, compile
 
 if TYPE_CHECKING:
     from broker.dbapi.connection import Connection

@@ -12,7 +12,7 @@ import pytest
 import broker
 from broker import errors, metrics
 from broker.cli.commands import MODULES
-from broker.hazard import INSTEAD, Hazard
+from broker.sql.hazards import INSTEAD, Hazard
 from broker.reuse import Reason
 from broker.settings import Flavour, Settings, variable
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.dbapi.script import split
+from broker.sql.script import split
 
 
 def stripped(sql: str) -> list[str]:

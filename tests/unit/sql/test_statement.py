@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.errors import BrokerError, ParameterError, UnsafeStatement
-from broker.statements import Kind, Style, compile, refuse_unsafe
+from broker.sql.lexer import Style
+from broker.sql.statement import Kind, compile, refuse_unsafe
 
 
 def text_of(sql: str) -> str:
@@ -212,9 +213,17 @@ class Oracle:
             self.take(1)
 
     def line_break(self) -> int:
-        """Return the length of the white space here, if a line ends in it."""
-        gap = self.sql[self.at :]
-        gap = gap[: len(gap) - len(gap.lstrip())]
+        """Return the length of the white space and comments here, if a line ends in it."""
+        end = self.at
+        while end < len(self.sql):
+            if self.sql[end] in " \t\n\r\f\v":
+                end += 1
+            elif self.sql.startswith("--", end):
+                while end < len(self.sql) and self.sql[end] not in "\r\n":
+                    end += 1
+            else:
+                break
+        gap = self.sql[self.at : end]
         return len(gap) if "\n" in gap or "\r" in gap else 0
 
     @staticmethod
@@ -399,14 +408,6 @@ def test_what_begins_or_ends_a_transaction_is_refused(sql):
 @pytest.mark.parametrize(
     "sql",
     [
-        "savepoint a",
-        "rollback to a",
-        "rollback to savepoint a",
-        "ROLLBACK WORK TO SAVEPOINT a",
-        "rollback transaction to a",
-        "rollback/**/to a",
-        "release a",
-        "set transaction read only",
         "select 'begin'",
         'select 1 as "begin"',
         "endpoint",
@@ -418,10 +419,39 @@ def test_what_begins_or_ends_a_transaction_is_refused(sql):
         "insert into commits values (1)",
         "",
         "  -- nothing\n",
+        "declare c cursor with hold for select 1",
+        "set session characteristics as transaction read only",
+        "select 1; savepoint a",
     ],
 )
 def test_what_stays_within_the_transaction_is_ordinary(sql):
     assert kind(sql) is Kind.ORDINARY
+    refuse_unsafe(compile(sql))
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "savepoint a",
+        "rollback to a",
+        "rollback to savepoint a",
+        "ROLLBACK WORK TO SAVEPOINT a",
+        "rollback transaction to a",
+        "rollback/**/to a",
+        "release a",
+        "lock table t in exclusive mode",
+        "LOCK t",
+        "declare c cursor for select 1",
+        "declare hold cursor for with hold as (select 1) select * from hold",
+        "declare cursor no scroll cursor without hold for select 1",
+        "set transaction read only",
+        "set transaction snapshot 'x'",
+        "set local work_mem = '1MB'",
+        "set constraints all deferred",
+    ],
+)
+def test_what_needs_a_transaction_block_is_not_given_one_by_companions(sql):
+    assert kind(sql) is Kind.ALONE
     refuse_unsafe(compile(sql))
 
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from broker.errors import PoolingHazard
 from broker.guard import Guard
-from broker.hazard import INSTEAD, Hazard
 from broker.settings import Flavour, GuardMode
-from broker.statements import compile
+from broker.sql.hazards import INSTEAD, Hazard
+from broker.sql.statement import compile
 
 HAZARDS = {
     "set search_path to x": Hazard.SET,

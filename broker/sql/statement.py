@@ -1,0 +1,323 @@
+"""Turns a text's parameters into $n, and tells what its statements do to a pooled session.
+
+Both are worked out once for each distinct text and kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from itertools import pairwise
+from sys import getsizeof
+from typing import NamedTuple
+
+from broker.errors import ParameterError, UnsafeStatement, UsageError
+from broker.sql import hazards
+from broker.sql.cache import Cache
+from broker.sql.hazards import Hazard, after_brackets, explained, holds, into
+from broker.sql.lexer import Style, TokenKind, tokens
+from broker.sql.words import Words
+
+KEPT_BYTES = 4 * 1024 * 1024  # thousands of statements of an ordinary size; a function has tens
+MOST_PARAMETERS = 65535  # the protocol counts them in 16 bits
+_OVERHEAD_BYTES = 500  # a Statement's fields, besides its texts
+_NAMED = Style.NAMED
+
+
+class Kind(Enum):
+    """How a statement may be sent."""
+
+    ORDINARY = "ordinary"
+    """Anything that may share a flight with other statements."""
+    ALONE = "alone"
+    """Outside of a transaction nothing may be sent along with it. Company makes an implicit
+    transaction block, where PostgreSQL refuses VACUUM, where a procedure cannot commit, and where
+    PostgreSQL accepts LOCK TABLE, which does nothing there."""
+    CONTROL = "control"
+    """Begins or ends a transaction."""
+    COPY = "copy"
+    """Turns the session over to COPY's own protocol."""
+
+
+class Statement(NamedTuple):
+    """One distinct SQL text, ready to be sent."""
+
+    sql: str
+    text: bytes
+    """The text with $1 … $n for its parameters, in UTF-8."""
+    names: tuple[str, ...]
+    """The parameters' names; of %s it is their number that counts."""
+    kind: Kind
+    hazards: tuple[Hazard, ...] = ()
+    """What it would leave behind on a pooled connection."""
+    reads: bool = False
+    """Whether it writes nothing, but for what a function that it calls does."""
+    sets: bool = False
+    """Whether it sets what may be the transaction's own: SET TRANSACTION READ WRITE."""
+    style: Style = Style.NAMED
+    labels: tuple[str, ...] = ()
+    """What the user calls $1 … $n: ":name", or "parameter 1"."""
+
+    @property
+    def head(self) -> str:
+        """How it begins, for an error's text."""
+        text = " ".join(self.sql.split())
+        return text if len(text) <= 40 else f"{text[:39]}…"
+
+    def values(self, params: Mapping[str, object]) -> list[object]:
+        """Return the parameters in the order of $1 … $n; raises ParameterError."""
+        if not isinstance(params, Mapping):
+            raise ParameterError(f"a row of parameters must be a dict by name, not {params!r:.60}")
+        try:
+            values = [params[name] for name in self.names]
+        except KeyError:
+            raise ParameterError(self._mismatch(params)) from None
+        if len(values) != len(params):
+            raise ParameterError(self._mismatch(params))
+        return values
+
+    def _mismatch(self, params: Mapping[str, object]) -> str:
+        missing = [name for name in self.names if name not in params]
+        extra = [name for name in params if name not in self.names]
+        said = []
+        if missing:
+            said.append(f"the statement needs {_listed(missing)}, which was not given")
+        if extra:
+            said.append(f"{_listed(extra)} was given, but the statement has no such parameter")
+            import difflib  # late for its weight
+
+            near = difflib.get_close_matches(extra[0], missing or self.names, n=1)
+            if near:
+                said.append(f"did you mean {near[0]}=…?")
+        return "; ".join(said)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(f":{name}" for name in names)
+
+
+def _size_bytes(_: object, statement: Statement) -> int:
+    named = sum(map(getsizeof, statement.names + statement.labels))
+    return getsizeof(statement.sql) + getsizeof(statement.text) + named + _OVERHEAD_BYTES
+
+
+_kept: Cache[str | tuple[str, str], Statement] = Cache(KEPT_BYTES, _size_bytes)
+
+
+def warm_up() -> None:
+    """Compile what every statement needs: 2 ms, for a Broker's creation and not for import."""
+    compile("select :warm_up")
+
+
+def compile(sql: str, style: Style = _NAMED) -> Statement:
+    """Return the statement that this text is.
+
+    Raises ParameterError for a $1 among :names, and for a % that is neither %s nor %%.
+    """
+    if not isinstance(sql, str):
+        raise UsageError(f"the statement must be a str, not {type(sql).__name__}")
+    key = sql if style is _NAMED else (style.value, sql)
+    statement = _kept.get(key)
+    if statement is None:
+        statement = _compiled(sql, style)
+        _kept.keep(key, statement)
+    return statement
+
+
+def _compiled(sql: str, style: Style) -> Statement:
+    output: list[str] = []
+    words, parameters, since = Words(), _Parameters(style), 0
+    for token in tokens(sql, style):
+        words.add(token)
+        if token.kind is TokenKind.PARAMETER:
+            sent = token.text if words.in_body else parameters.sent(token.text)
+        elif style is Style.FORMAT:
+            sent = token.text.replace("%%", "%")
+        else:
+            continue
+        if sent != token.text:
+            output += (sql[since : token.start], sent)
+            since = token.end
+    output.append(sql[since:])
+    encoded = _encoded("".join(output))
+    said = words.statements
+    return Statement(
+        sql,
+        encoded,
+        tuple(parameters.names),
+        _kind(said),
+        hazards.find(said, len(encoded)),
+        reads=all(_reads(each) for each in said),
+        sets=any(each[after_brackets(each) :][:1] in (["set"], ["reset"]) for each in said),
+        style=style,
+        labels=parameters.labels,
+    )
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError as error:
+        raise ParameterError(f"the statement is not text that can be sent: {error}") from error
+    if b"\0" in encoded:
+        raise ParameterError("the statement holds a NUL character, which PostgreSQL cannot take")
+    return encoded
+
+
+class _Parameters:
+    """The parameters of a text, numbered as they come."""
+
+    def __init__(self, style: Style) -> None:
+        self.names: dict[str, int] = {}
+        self._style = style
+        self._highest = 0  # of $1 … $n
+
+    def sent(self, text: str) -> str:
+        """Return what is sent in place of the parameter, and keep its name."""
+        if self._style is Style.NUMERIC_DOLLAR:
+            if len(text) <= len("$65535"):
+                self._highest = max(self._highest, min(int(text[1:]), MOST_PARAMETERS))
+            return text
+        if self._style is Style.FORMAT:
+            if text[0] == "$":
+                return text
+            if text == "%%":
+                return "%"
+            if text != "%s":
+                raise ParameterError(f"{text} in the statement: write %s for a parameter, %% for %")
+            name = str(len(self.names) + 1)
+        elif text[0] == "$":
+            raise ParameterError(
+                f"{text} in the statement: name the parameters instead, as in "
+                "db.run('select :n', n=1)"
+            )
+        else:
+            name = text[1:]
+        return f"${self.names.setdefault(name, len(self.names) + 1)}"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the user calls $1 … $n."""
+        if self._style is Style.NAMED:
+            return tuple(f":{name}" for name in self.names)
+        count = len(self.names) or self._highest
+        return tuple(f"parameter {number}" for number in range(1, count + 1))
+
+
+def _kind(statements: Sequence[Sequence[str]]) -> Kind:
+    """Return how the text may be sent. The strictest of its statements counts.
+
+    Among several, those that need a transaction block have one, since the others are in it.
+    """
+    if len(statements) == 1 and _needs_block(statements[0]):
+        return Kind.ALONE
+    kinds = {_kind_of(words) for words in statements}
+    return next((kind for kind in _STRICTEST if kind in kinds), Kind.ORDINARY)
+
+
+_STRICTEST = (Kind.CONTROL, Kind.COPY, Kind.ALONE)
+
+
+def _kind_of(words: Sequence[str]) -> Kind:
+    words = words[after_brackets(words) :]
+    head, second = [*words[:2], "", ""][:2]
+    if head == "rollback":
+        return Kind.ORDINARY if _rolls_back_to_savepoint(words) else Kind.CONTROL
+    if head in _CONTROL or (head, second) in _CONTROL_PAIRS:
+        return Kind.CONTROL
+    if head == "copy":
+        return Kind.COPY if _streams(words) else Kind.ORDINARY
+    if head in _ALONE or (head in _DEFINES and second in _CLUSTER_WIDE):
+        return Kind.ALONE
+    if (head, second) == ("alter", "system"):
+        return Kind.ALONE
+    if (head in _DEFINES or head == "refresh") and "concurrently" in words:
+        return Kind.ALONE
+    return Kind.ORDINARY
+
+
+_CONTROL = frozenset({"begin", "commit", "end", "abort"})
+_CONTROL_PAIRS = frozenset({("start", "transaction"), ("prepare", "transaction")})
+# Statements that call PreventInTransactionBlock(), or that may commit by themselves.
+_ALONE = frozenset({"vacuum", "call", "do", "discard", "cluster", "checkpoint", "reindex"})
+_DEFINES = frozenset({"create", "drop", "alter"})
+_CLUSTER_WIDE = frozenset({"database", "tablespace", "subscription"})
+# Statements that call RequireTransactionBlock() or WarnNoTransactionBlock().
+_WITHIN_BLOCK = frozenset({"lock", "savepoint", "release"})
+_SETS_WITHIN_BLOCK = frozenset({"transaction", "local", "constraints"})
+
+
+def _needs_block(words: Sequence[str]) -> bool:
+    """Return whether PostgreSQL accepts the statement within a transaction block only."""
+    words = words[after_brackets(words) :]
+    head, second = [*words[:2], "", ""][:2]
+    if head == "set":
+        return second in _SETS_WITHIN_BLOCK
+    if head == "declare":
+        return not holds(words)
+    return head in _WITHIN_BLOCK or (head == "rollback" and _rolls_back_to_savepoint(words))
+
+
+def _rolls_back_to_savepoint(words: Sequence[str]) -> bool:
+    at = 2 if words[1:2] in (["work"], ["transaction"]) else 1
+    return words[at : at + 1] == ["to"]
+
+
+def _streams(words: Sequence[str]) -> bool:
+    """Return whether COPY uses the client's stream; the grammar takes either word for both ways."""
+    depth = 0
+    for word, following in pairwise(words):
+        depth += {"(": 1, ")": -1}.get(word, 0)
+        if not depth and word in ("from", "to"):
+            return following in ("stdin", "stdout")
+    return False
+
+
+_READS = frozenset(
+    {"", "show", "declare", "fetch", "move", "close", "set", "lock", "savepoint", "release"}
+)
+_QUERIES = frozenset({"select", "values", "table"})
+
+
+def _reads(words: Sequence[str]) -> bool:
+    """Return whether the statement writes nothing, but for what functions that it calls do."""
+    at, runs = explained(words)
+    if not runs:
+        return True
+    words = words[at:]
+    head = words[0] if words else ""
+    if head == "rollback":
+        return True
+    if head == "copy":
+        return _copies_out(words)
+    return head in _READS or (head in _QUERIES and into(words) is None)
+
+
+def _copies_out(words: Sequence[str]) -> bool:
+    """Return whether COPY only sends what it reads to the client."""
+    if words[1:2] == ["("]:
+        first = words[after_brackets(words, 1) :][:1]
+        return bool(first) and first[0] in _QUERIES and _streams(words)
+    return "to" in words and "from" not in words and _streams(words)
+
+
+def refuse_unnamed(values: tuple[object, ...]) -> None:
+    """Raise ParameterError for parameters given by position."""
+    if values:
+        raise ParameterError(
+            "parameters are given by name, as in db.run('select :n', n=1); a dict by **"
+        )
+
+
+def refuse_unsafe(statement: Statement) -> None:
+    """Raise UnsafeStatement for what a shared session must not be sent."""
+    if statement.kind is Kind.CONTROL:
+        raise UnsafeStatement(
+            f"{statement.head} would begin or end a transaction behind the broker's back: "
+            "use `with db.transaction() as tx:`"
+        )
+    if statement.kind is Kind.COPY:
+        raise UnsafeStatement(
+            f"{statement.head} needs a stream: use `with db.session() as session: "
+            "session.run('copy …', stream=…)`"
+        )
