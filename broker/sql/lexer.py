@@ -38,7 +38,7 @@ class TokenKind(Enum):
     NUMBER = "number"
     OPERATOR = "operator"
     PUNCTUATION = "punctuation"
-    """Brackets, commas, semicolons, colons and dots; also :: and :=."""
+    """Brackets, commas, semicolons, colons and dots; also :: := and .. as one."""
     PARAMETER = "parameter"
     """In the style of the text; $1 in every style."""
     COMMENT = "comment"
@@ -61,7 +61,7 @@ class Token(NamedTuple):
 
 _NAME_START = r"A-Za-z_\x80-\U0010ffff"  # scan.l's ident_start: any byte above 127
 _NAME_REST = _NAME_START + "0-9"
-# Each group's name is that of its kind, but for those whose end needs more than a pattern.
+# Of nested, escapes, quote, name and dollar only the beginning: a search finds their ends.
 _TOKEN = rf"""
       (?P<space>[ \t\n\r\f\v]+)
     | (?P<comment>--[^\r\n]*)
@@ -76,21 +76,24 @@ _TOKEN = rf"""
     | (?P<dollar>\$(?:[{_NAME_START}][{_NAME_REST}]*)?\$)
     {{parameter}}
     | (?P<operator>(?:[~!@\#^&|`?+*<>={{percent}}]|-(?!-)|/(?!\*))++)
-    | (?P<punctuation>::|:=|.)
+    | (?P<punctuation>::|:=|\.\.|.)
     """
 _PARAMETER = {
     Style.NAMED: r"| (?P<parameter>(?<!\w):[^\W\d]\w*)",  # not a slice's, as in a[lo:hi]
     Style.FORMAT: r"| (?P<parameter>%(?:.|\Z))",
     Style.NUMERIC_DOLLAR: "",
 }
-_KINDS = {kind.value: kind for kind in TokenKind} | {
-    "nested": TokenKind.COMMENT,
-    "escapes": TokenKind.STRING,
-    "quote": TokenKind.STRING,
-    "name": TokenKind.QUOTED_NAME,
+_KINDS: dict[str | None, TokenKind] = {
+    "space": TokenKind.SPACE,
+    "comment": TokenKind.COMMENT,
+    "word": TokenKind.WORD,
+    "number": TokenKind.NUMBER,
     "numbered": TokenKind.PARAMETER,
-    "dollar": TokenKind.DOLLAR_STRING,
+    "parameter": TokenKind.PARAMETER,
+    "operator": TokenKind.OPERATOR,
+    "punctuation": TokenKind.PUNCTUATION,
 }
+"""Of the groups that are a token's whole text."""
 _COMMENT_EDGE = r"/\*|\*/"
 _ESCAPED_EDGE = r"\\.|''|'"
 _GAP = r"[ \t\n\r\f\v]*+(?:--[^\n\r]*[\n\r][ \t\n\r\f\v]*)*+"
@@ -101,19 +104,27 @@ def tokens(sql: str, style: Style) -> Iterator[Token]:
     """Yield the text's tokens. What is not terminated extends to the text's end."""
     match, position = _master(style).match, 0
     while found := match(sql, position):
-        group = found.lastgroup or ""
-        end = found.end()
-        if group == "quote" or group == "escapes":
-            end = _end_of_string(sql, end, escapes=group == "escapes")
-        elif group == "name":
-            end = _end_of_quoted(sql, end, '"')
-        elif group == "nested":
-            end = _end_of_comment(sql, end)
-        elif group == "dollar":
-            close = sql.find(found[0], end)
-            end = len(sql) if close < 0 else close + len(found[0])
-        yield Token(_KINDS[group], sql[position:end], position)
-        position = end
+        kind = _KINDS.get(found.lastgroup)
+        if kind is not None:
+            yield Token(kind, found[0], position)
+            position = found.end()
+        else:
+            kind, end = _whole(sql, found)
+            yield Token(kind, sql[position:end], position)
+            position = end
+
+
+def _whole(sql: str, found: re.Match[str]) -> tuple[TokenKind, int]:
+    """Return the kind and the end of a token of which `found` is only the beginning."""
+    group, end = found.lastgroup, found.end()
+    if group == "nested":
+        return TokenKind.COMMENT, _end_of_comment(sql, end)
+    if group == "name":
+        return TokenKind.QUOTED_NAME, _end_of_quoted(sql, end, '"')
+    if group == "dollar":
+        close = sql.find(found[0], end)
+        return TokenKind.DOLLAR_STRING, len(sql) if close < 0 else close + len(found[0])
+    return TokenKind.STRING, _end_of_string(sql, end, escapes=group == "escapes")
 
 
 @cache

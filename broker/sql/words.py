@@ -9,6 +9,8 @@ from broker.sql.lexer import Token, TokenKind
 STRING, NUMBER, PARAMETER = "'", "0", "$"
 """What stands for any string, number and parameter among the words."""
 _ROUTINES = frozenset({"function", "procedure"})
+_SPACE, _COMMENT = TokenKind.SPACE, TokenKind.COMMENT
+_WORD, _PUNCTUATION = TokenKind.WORD, TokenKind.PUNCTUATION
 _HEAD = 4  # create or replace function
 _UNICODE_ESCAPE = r"(?:([0-9A-Fa-f]{4})|\+([0-9A-Fa-f]{6})|(.))"
 
@@ -40,23 +42,25 @@ class Words:
     def add(self, token: Token) -> bool:
         """Take the next token; return whether it is a semicolon that ends a statement."""
         kind = token.kind
-        if kind is TokenKind.SPACE or kind is TokenKind.COMMENT:
+        if kind is _SPACE or kind is _COMMENT:
             return False
-        if self._is_escape(token):
+        if self._escaped is not None and self._is_escape(token):
             return False
-        word = self._word(token)
-        if word == ";" and self._depth <= 0 and not self._blocks:
-            self._end()
-            return True
-        if word == "(":
-            self._depth += 1
-        elif word == ")":
-            self._depth -= 1
+        word = token.text.lower() if kind is _WORD else self._other(kind, token.text)
+        if kind is _PUNCTUATION:
+            if word == ";" and self._depth <= 0 and not self._blocks:
+                self._end()
+                return True
+            if word == "(":
+                self._depth += 1
+            elif word == ")":
+                self._depth -= 1
         if self.in_body:
             self._nest(word)
         else:
             self._now.append(self._known.setdefault(word, word))
-            self.in_body = self._begins_body(word)
+            if kind is _WORD and self._now[0] == "create":
+                self.in_body = self._begins_body(word)
         self._last = word
         return False
 
@@ -65,10 +69,9 @@ class Words:
             self._done.append(self._now)
         self._now, self._depth, self.in_body, self._last = [], 0, False, ""
 
-    def _word(self, token: Token) -> str:
-        kind, text = token.kind, token.text
-        if kind is TokenKind.WORD:
-            return text.lower()
+    def _other(self, kind: TokenKind, text: str) -> str:
+        if kind is _PUNCTUATION or kind is TokenKind.OPERATOR:
+            return text
         if kind is TokenKind.QUOTED_NAME:
             if text[0] == '"':
                 return '"' + text[1:-1].replace('""', '"') + '"'
@@ -78,16 +81,16 @@ class Words:
             return STRING
         if kind is TokenKind.NUMBER:
             return NUMBER
-        return PARAMETER if kind is TokenKind.PARAMETER else text
+        return PARAMETER
 
     def _is_escape(self, token: Token) -> bool:
         """Decode a U&"name" whose UESCAPE ends with this token, and return whether it does."""
-        if self._escaped is None or self._last[:1] == '"':
+        if self._last[:1] == '"':
             if token.kind is not TokenKind.WORD or token.text.lower() != "uescape":
                 self._escaped = None
             return False
         raw, self._escaped = self._escaped, None
-        if token.kind is not TokenKind.STRING or self.in_body:
+        if raw is None or token.kind is not TokenKind.STRING or self.in_body:
             return False
         del self._now[-2:]
         name = _decoded(raw, token.text[-2:-1])
@@ -96,9 +99,7 @@ class Words:
         return True
 
     def _begins_body(self, word: str) -> bool:
-        if self._depth > 0 or self._now[0] != "create":
-            return False
-        if _ROUTINES.isdisjoint(self._now[1:_HEAD]):
+        if self._depth > 0 or _ROUTINES.isdisjoint(self._now[1:_HEAD]):
             return False
         if word == "atomic" and self._last == "begin":
             self._blocks = 1

@@ -12,9 +12,9 @@ import pytest
 import broker
 from broker import errors, metrics
 from broker.cli.commands import MODULES
-from broker.sql.hazards import INSTEAD, Hazard
 from broker.reuse import Reason
 from broker.settings import Flavour, Settings, variable
+from broker.sql.hazards import INSTEAD, Hazard
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

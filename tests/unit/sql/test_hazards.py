@@ -46,6 +46,32 @@ HAZARDS = {
     "discard all": Hazard.DISCARD,
     "declare c cursor with hold for select 1": Hazard.HOLD,
     "load 'auto_explain'": Hazard.LOAD,
+    "select lastval()": Hazard.SEQUENCE_STATE,
+    "select pg_catalog.currval('s')": Hazard.SEQUENCE_STATE,
+    "insert into t select \"currval\"('s')": Hazard.SEQUENCE_STATE,
+    "select setseed(0.5)": Hazard.SETSEED,
+    "select 1 as n into pg_temp.t": Hazard.TEMPORARY,
+    'select 1 as n into table "pg_temp" . t': Hazard.TEMPORARY,
+    "select 1 as n into local temp t": Hazard.TEMPORARY,
+    "explain analyze create temp table t as select 1": Hazard.TEMPORARY,
+    "explain (analyze, verbose) create temporary table t as select 1": Hazard.TEMPORARY,
+    "explain analyse verbose create table pg_temp.t as select 1": Hazard.TEMPORARY,
+    'explain (costs off, "analyze") select 1 as n into temp t': Hazard.TEMPORARY,
+    "explain analyze execute p": Hazard.PREPARE,
+    "explain execute p": Hazard.PREPARE,
+    "explain analyze select pg_advisory_lock(1)": Hazard.ADVISORY_LOCK,
+    "update pg_settings set setting = '1s' where name = 'statement_timeout'": Hazard.SET,
+    "update only pg_catalog.pg_settings s set setting = '1s'": Hazard.SET,
+    'with u as (update "pg_settings" set setting = 1) select 1': Hazard.SET,
+    "select U&\"s\\0065t_config\"('a.b', 'x', false)": Hazard.SET_CONFIG,
+    "select U&\"s!0065t_config\" uescape '!' ('a.b', 'x', false)": Hazard.SET_CONFIG,
+    "select Set_Config('a.b', 'x', false)": Hazard.SET_CONFIG,
+    "select set_config('a.b', 'true', is_local => false)": Hazard.SET_CONFIG,
+    "select set_config(is_local => f(1), new_value => '', setting_name => '')": Hazard.SET_CONFIG,
+    "select set_config('a.b', f(true, true, true), (select true))": Hazard.SET_CONFIG,
+    "select set_config(set_config('a', 'b', false), 'c', (false))": Hazard.SET_CONFIG,
+    "declare hold cursor with hold for select 1": Hazard.HOLD,
+    "declare c no scroll cursor with hold for with x as (select 1) table x": Hazard.HOLD,
 }
 ONLY_PINS = {
     "set local work_mem = '1MB'": Hazard.SET_LOCAL,
@@ -53,6 +79,13 @@ ONLY_PINS = {
     "select set_config('a.b', 'x', is_local => true)": Hazard.SET_LOCAL,
     "create temp table t (n int) on commit drop": Hazard.TEMPORARY_ON_COMMIT_DROP,
     "declare c cursor for select 1": Hazard.CURSOR,
+    "declare c cursor for with hold as (select 1 as x) select x from hold": Hazard.CURSOR,
+    "declare hold cursor without hold for select 1": Hazard.CURSOR,
+    "select set_config('a.b', 'x', is_local := true)": Hazard.SET_LOCAL,
+    "select set_config(is_local => true, setting_name => 'a', new_value => 'x')": Hazard.SET_LOCAL,
+    "select set_config('a.b', 'x', (true))": Hazard.SET_LOCAL,
+    "select set_config('a.b', array['p', 'q']::text, ((true::boolean)))": Hazard.SET_LOCAL,
+    "create temp table t on commit drop as select 1": Hazard.TEMPORARY_ON_COMMIT_DROP,
     "select nextval('s')": Hazard.SEQUENCE,
     "insert into t select setval('s', 3)": Hazard.SEQUENCE,
     f"select '{'x' * 16384}'": Hazard.SIZE,
@@ -83,6 +116,27 @@ HARMLESS = [
     "copy t from stdin",
     "fetch 10 from c",
     "prepare transaction 'x'",
+    'select "set_config", "lastval" from t',
+    'select "SET_CONFIG"(1, 2, 3)',
+    "select set_config, setseed, lastval from t",
+    "select app.set_config('a', 'b', false), app.setseed(1)",
+    "grant execute on function pg_catalog.set_config(text, text, boolean) to app",
+    "comment on function setseed(double precision) is 'x'",
+    "insert into lastval (a) values (1)",
+    "create table if not exists currval (n int)",
+    "explain create temp table t as select 1",
+    "explain (costs off) select pg_advisory_lock(1)",
+    "explain (analyze false) select setseed(1)",
+    "create function f() returns text return set_config('a', 'b', false)",
+    "create function f() returns text begin atomic select set_config('a', 'b', false); end",
+    "create table t as select * from pg_temp.u",
+    "select 1 as n into t",
+    "select 1 as into from temp",
+    "select 1 as n into temp from t",
+    "insert into pg_temp.t values (1)",
+    "select 1 from t for update of pg_settings",
+    "update t set pg_settings = 1",
+    "update app.pg_settings set setting = 1",
 ]
 
 
@@ -168,6 +222,17 @@ def test_a_warning_is_given_once_for_each_statement(caplog: pytest.LogCaptureFix
         "set x = 1",
         "listen y",
     ]
+
+
+def test_a_guard_that_warned_of_very_many_statements_remembers_few() -> None:
+    warner = guard(Flavour.PGBOUNCER, GuardMode.WARN)
+    logging.getLogger("broker").disabled = True
+    try:
+        for number in range(5000):
+            warner.check(compile(f"set x = {number}"))
+    finally:
+        logging.getLogger("broker").disabled = False
+    assert len(warner._told) < 1000
 
 
 def test_every_hazard_has_another_way() -> None:

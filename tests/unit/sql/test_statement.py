@@ -583,3 +583,145 @@ def test_copy_out_of_a_table_or_a_query_reads_and_all_other_copies_write():
     assert not compile("copy t from stdin").reads
     assert not compile("copy (delete from t returning n) to stdout").reads
     assert not compile("copy (with d as (delete from t returning n) table d) to stdout").reads
+
+
+WRITES = [
+    "insert into t values (1)",
+    "explain analyze insert into t values (1)",
+    "explain (analyze) update t set n = 1",
+    "EXPLAIN (costs off, ANALYZE true) delete from t",
+    'explain ("analyze") delete from t',
+    "explain analyse verbose merge into t using u on true when matched then delete",
+    "explain analyze execute p",
+    "explain analyze create table t as select 1",
+    "explain analyze refresh materialized view m",
+    "explain analyze select 1 as n into t",
+    "explain analyze with x as (insert into t values (1) returning n) table x",
+    "select 1 as n into t",
+    "(select 1 as n into unlogged t)",
+    "select n into table u from t",
+    "with x as (insert into t values (1) returning n) select n from x",
+    "select 1; insert into t values (1)",
+    "create table t as table u",
+    "call p()",
+    "do $$ begin end $$",
+    "execute p",
+    "prepare p as delete from t",
+    "refresh materialized view m",
+    "copy t from '/tmp/f'",
+    "copy (select 1) to '/tmp/f'",
+    "copy (((delete from t returning n))) to stdout",
+    "commit",
+    "vacuum",
+    "reset all",
+    "truncate t",
+]
+READS = [
+    "select 1",
+    "((select 1))",
+    "select 1 for update",
+    "select 1 as into",
+    "select t.into from t",
+    'select "into" from t',
+    "select 'x into t'",
+    "select 1 -- into t",
+    "select 1; table t; values (1)",
+    "explain insert into t values (1)",
+    "explain (analyze false) insert into t values (1)",
+    "explain (costs off) delete from t",
+    "explain analyze select 1",
+    "explain (select 1)",
+    "explain analyze declare c cursor for select 1",
+    "table t",
+    "values (1)",
+    "show all",
+    "declare c cursor for select 1",
+    "fetch 1 from c",
+    "close c",
+    "lock table t",
+    "savepoint a",
+    "rollback to a",
+    "set local x = 1",
+    "copy t (n) to stdout",
+    "copy (values (1)) to stdin",
+    "",
+    "-- insert\n",
+]
+
+
+@pytest.mark.parametrize("sql", WRITES)
+def test_what_writes_by_its_own_text_is_no_read(sql):
+    assert not compile(sql).reads
+
+
+@pytest.mark.parametrize("sql", READS)
+def test_what_writes_nothing_by_its_own_text_is_a_read(sql):
+    assert compile(sql).reads
+
+
+@given(st.sampled_from(WRITES), st.sampled_from(READS))
+def test_a_text_reads_if_all_of_its_statements_do(write, read):
+    assert not compile(f"{read}\n; {write}").reads
+    assert not compile(f"{write}\n; {read}").reads
+    assert compile(f"{read}\n; {read}").reads
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("select 1; commit", Kind.CONTROL),
+        ("select 1; copy t from stdin", Kind.COPY),
+        ("select 1; vacuum", Kind.ALONE),
+        ("lock table t; update t set n = 1", Kind.ORDINARY),
+        ("-- commit\nselect 1", Kind.ORDINARY),
+        ("create function f() returns int begin atomic select 1; end", Kind.ORDINARY),
+        ("copy t from program 'cat' with (format csv)", Kind.ORDINARY),
+        ("copy (select n from stdin) to '/tmp/f'", Kind.ORDINARY),
+        ('create table t (a int, "concurrently" int)', Kind.ORDINARY),
+    ],
+)
+def test_of_several_statements_the_strictest_says_how_they_are_sent(sql, expected):
+    assert kind(sql) is expected
+
+
+@pytest.mark.parametrize(
+    "sql", ["set transaction read write", "/* a */ SET x = 1", "reset x", "select 1; set x = 1"]
+)
+def test_what_may_set_the_transactions_own_modes_is_seen(sql):
+    assert compile(sql).sets
+    assert not compile(f"select '{sql}'").sets
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "create function f(int) returns int return $1 + 1",
+        "create or replace function f(int) returns int language sql return ($1)",
+        "create function f(int) returns int begin atomic select $1; select $1 + 1; end",
+        "create procedure p(int) begin atomic insert into t values ($1); end",
+    ],
+)
+def test_a_number_in_a_functions_body_is_the_functions_own(sql):
+    assert text_of(sql) == sql
+    assert compile(sql).names == ()
+    with pytest.raises(ParameterError):
+        compile(f"{sql}; select $1")
+
+
+def test_each_parameter_has_the_name_that_the_user_gave_it():
+    assert compile("select :b, :a, :b").labels == (":b", ":a")
+    assert compile("select %s, %s", Style.FORMAT).labels == ("parameter 1", "parameter 2")
+    assert compile("select $2, $1", Style.NUMERIC_DOLLAR).labels == ("parameter 1", "parameter 2")
+    assert compile("select 1").labels == ()
+    assert len(compile(f"select ${'9' * 9000}", Style.NUMERIC_DOLLAR).labels) == 0
+    assert compile("select :a").style is Style.NAMED
+
+
+def test_the_style_is_part_of_what_is_kept():
+    for sql in ("select 7 %% 2", "select ':a'"):
+        assert {compile(sql, style).style for style in Style} == set(Style)
+
+
+def test_what_is_no_text_is_refused():
+    with pytest.raises(BrokerError, match="must be a str, not list"):
+        compile([])  # type: ignore[arg-type]
