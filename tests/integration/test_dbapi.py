@@ -138,6 +138,33 @@ def test_a_script_is_one_flight(connection: dbapi.Connection, flights: Count) ->
     connection.rollback()
 
 
+def test_the_words_begin_atomic_keep_a_script_together_in_a_functions_body_alone(
+    connection: dbapi.Connection,
+) -> None:
+    connection.autocommit = True
+    for script, rows in (
+        ("-- begin atomic deploy\nselect 1; select 2", ([1], [2])),
+        ("select 'begin atomic'; select 2", (["begin atomic"], [2])),
+        (
+            "create or replace function f() returns int begin atomic "
+            "select case when true then 1 end; end; select f()",
+            ([1],),
+        ),
+    ):
+        assert fetched(connection, script) == rows
+
+
+def test_a_text_that_begins_no_transaction_gives_its_statements_one(
+    connection: dbapi.Connection, database: Database
+) -> None:
+    """As every driver of the simple protocol has it: several statements are in one block."""
+    connection.autocommit = True
+    connection.cursor().execute("insert into t values (1); lock table t")
+    assert found(database) == 1
+    with pytest.raises(dbapi.Error, match="can only be used in transaction blocks"):
+        connection.cursor().execute("lock table t")
+
+
 # The session's way
 
 

@@ -204,6 +204,45 @@ def test_what_cannot_run_in_a_transaction_is_refused_by_the_server_as_itself(db:
     assert rows(db) == [[1, "one"]]
 
 
+@pytest.mark.parametrize(
+    "sql", ["lock table t in exclusive mode", "declare c cursor for select 1", "savepoint s"]
+)
+def test_what_needs_a_transaction_is_refused_without_one_whatever_goes_along(
+    db: Broker, sql: str
+) -> None:
+    """Sent behind the deadline, it would be accepted, and do nothing."""
+    with pytest.raises(StatementError, match="can only be used in transaction blocks"):
+        db.run(sql)
+    with db.transaction() as tx:
+        tx.run(sql)
+
+
+def test_a_transaction_may_begin_with_another_ones_snapshot(db: Broker, database: Database) -> None:
+    """SET TRANSACTION SNAPSHOT must come before any query, the one with the deadline included."""
+    other = database.connect()
+    other.run("begin isolation level repeatable read")
+    [[snapshot]] = other.run("select pg_export_snapshot()")
+    db.run("insert into t values (1, 'later')")
+    with db.transaction(isolation="repeatable read") as tx:
+        tx.run(f"set transaction snapshot '{snapshot}'")
+        assert tx.run("select count(*) from t").scalar() == 0
+    with db.transaction() as tx:
+        tx.run("set transaction isolation level serializable")
+        assert tx.run("show transaction_isolation").scalar() == "serializable"
+    other.close()
+
+
+def test_a_savepoint_is_reached_though_the_deadline_has_come_nearer_since(db: Broker) -> None:
+    """A lower statement_timeout cannot be set in a transaction that has failed."""
+    with db.transaction() as tx:
+        tx.run("savepoint before")
+        with pytest.raises(StatementError):
+            tx.run("select pg_sleep(1.2)::text::int")
+        tx.run("rollback to before")
+        tx.run("insert into t values (1, 'one')")
+    assert rows(db) == [[1, "one"]]
+
+
 def test_a_copy_that_slips_through_does_not_hang_the_session(db: Broker) -> None:
     with pytest.raises(StatementError):
         db.run("do $$ begin execute 'copy t from stdin'; end $$")
