@@ -1,10 +1,10 @@
 """SQL text: its tokens, its parameters, and what a statement does to the session that runs it."""
 
 from broker.sql.hazards import INSTEAD, Hazard
+from broker.sql.kind import Kind
 from broker.sql.lexer import Style
 from broker.sql.script import split
 from broker.sql.statement import (
-    Kind,
     Statement,
     compile,
     refuse_unnamed,

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
-from itertools import pairwise, takewhile
+from itertools import pairwise
+
+from broker.sql.phrases import after_brackets, explained, holds, into
 
 PINNING_BYTES = 16 * 1024  # RDS Proxy pins on a longer text (RDS User Guide, "Avoiding pinning")
 
@@ -103,7 +105,6 @@ _NO_NAME = frozenset(
     | {"order", "limit", "offset", "fetch", "for", "on"}
 )
 """What cannot follow INTO TEMP, if TEMP is to be the keyword and not the table's name."""
-_MERELY_NAMED = frozenset({"as", "."})
 _IS_LOCAL = frozenset({"is_local", '"is_local"'})
 _TRUE = (["true"], ["true", "::", "bool"], ["true", "::", "boolean"])
 
@@ -114,56 +115,6 @@ def find(statements: Iterable[Sequence[str]], size_bytes: int) -> tuple[Hazard, 
     if size_bytes > PINNING_BYTES:
         found[Hazard.SIZE] = None
     return tuple(found)
-
-
-def after_brackets(words: Sequence[str], at: int = 0) -> int:
-    """Return the index of the first word from `at` on that opens no parenthesis."""
-    while at < len(words) and words[at] == "(":
-        at += 1
-    return at
-
-
-def explained(words: Sequence[str]) -> tuple[int, bool]:
-    """Return where the statement begins that EXPLAIN explains, and whether it runs, too.
-
-    Without EXPLAIN, that is the whole, which runs.
-    """
-    at = after_brackets(words)
-    if words[at : at + 1] != ["explain"]:
-        return at, True
-    at, runs = at + 1, False
-    if words[at : at + 1] == ["("] and words[at + 1 : at + 2] and words[at + 1] not in _QUERY:
-        options = list(takewhile(lambda word: word != ")", words[at + 1 :]))
-        for index, word in enumerate(options):
-            if word in _ANALYZE and options[index + 1 : index + 2] not in (["false"], ["off"]):
-                runs = True
-        return after_brackets(words, at + len(options) + 2), runs
-    while at < len(words) and words[at] in _BARE_OPTIONS:
-        runs = runs or words[at] in _ANALYZE
-        at += 1
-    return after_brackets(words, at), runs
-
-
-def into(words: Sequence[str]) -> int | None:
-    """Return the index of the INTO that makes SELECT create a table; None without one."""
-    for at, word in enumerate(words):
-        if word == "into" and at and words[at - 1] not in _NOT_SELECTED:
-            return at
-    return None
-
-
-def holds(words: Sequence[str]) -> bool:
-    """Return whether DECLARE, which the words begin with, has WITH HOLD."""
-    at = 2  # the cursor's name may be a keyword
-    while at < len(words) and words[at] not in ("cursor", "for"):
-        at += 1
-    return list(words[at + 1 : at + 3]) == ["with", "hold"]
-
-
-_QUERY = frozenset({"select", "with", "values", "table", "("})
-_ANALYZE = frozenset({"analyze", "analyse", '"analyze"'})
-_BARE_OPTIONS = _ANALYZE | {"verbose"}
-_NOT_SELECTED = frozenset({"insert", "merge"}) | _MERELY_NAMED
 
 
 def _of(words: Sequence[str]) -> Iterator[Hazard]:
@@ -242,9 +193,9 @@ def _updates_settings(words: Sequence[str]) -> bool:
     """Tell whether it updates the view pg_settings, whose rule calls set_config."""
     for at, word in enumerate(words):
         if word == "update":
-            target = [*words[at + 1 : at + 5], ""]
+            target = [*words[at + 1 : at + 6], ""]
             if target[0] == "only":
-                del target[0]
+                del target[: after_brackets(target, 1)]
             if target[0] in _CATALOG and target[1] == ".":
                 del target[:2]
             if target[0] in _SETTINGS:

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.errors import BrokerError, ParameterError, UnsafeStatement
+from broker.sql.kind import Kind
 from broker.sql.lexer import Style
-from broker.sql.statement import Kind, compile, refuse_unsafe
+from broker.sql.statement import compile, refuse_unsafe
 
 
 def text_of(sql: str) -> str:
@@ -600,6 +601,9 @@ WRITES = [
     "select 1 as n into t",
     "(select 1 as n into unlogged t)",
     "select n into table u from t",
+    "select 1 insert into t",
+    "select t.as into u from t",
+    "select 1 as as into u",
     "with x as (insert into t values (1) returning n) select n from x",
     "select 1; insert into t values (1)",
     "create table t as table u",
@@ -706,6 +710,12 @@ def test_a_number_in_a_functions_body_is_the_functions_own(sql):
     assert compile(sql).names == ()
     with pytest.raises(ParameterError):
         compile(f"{sql}; select $1")
+
+
+def test_a_percent_sign_in_a_functions_body_is_what_it_is_everywhere():
+    assert of_format("create function f(int) returns int return $1 %% 2") == (
+        "create function f(int) returns int return $1 % 2"
+    )
 
 
 def test_each_parameter_has_the_name_that_the_user_gave_it():
