@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+DIMENSIONS = 6  # MAXDIM in PostgreSQL's c.h
+
 
 class Array(list[Any]):
     """A list with PostgreSQL's lower bounds, one for each dimension, so that it is sent with them.

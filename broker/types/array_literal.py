@@ -9,11 +9,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from broker.types.array import Array
+from broker.types.array import DIMENSIONS, Array
 
 Decoder = Callable[[bytes], Any]
 
-DIMENSIONS = 6  # MAXDIM in PostgreSQL's c.h
 _BOUNDS = re.compile(rb"((?:\[-?\d{1,10}:-?\d{1,10}\]){1,6})=")
 _BOUND = re.compile(rb"(-?\d+):(-?\d+)")
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)

@@ -8,8 +8,7 @@ from struct import error as StructError
 from typing import Any
 
 from broker.types import moment, numeric, text_scalar
-from broker.types.interval import Interval
-from broker.types.interval_text import as_value
+from broker.types.interval import Interval, as_value
 
 Decoder = Callable[[bytes], Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-from broker.types.interval import Interval
+from broker.types.interval import Interval, as_value
 
 _US = 1_000_000
 _CLOCK = re.compile(r"([+-]?)(\d+):(\d+)(?::(\d+)(?:\.(\d{1,6}))?)?", re.ASCII).fullmatch
@@ -39,16 +39,6 @@ def read(cell: bytes) -> timedelta | Interval | str:
     if text in _INFINITE:
         return text
     return as_value(parse(text))
-
-
-def as_value(interval: Interval) -> timedelta | Interval:
-    """Return a timedelta, with days of 24 hours, where there are no months and it can hold it."""
-    if interval.months:
-        return interval
-    try:
-        return timedelta(interval.days, 0, interval.microseconds)
-    except OverflowError:
-        return interval
 
 
 def parse(text: str) -> Interval:

@@ -11,8 +11,7 @@ from struct import Struct
 from struct import error as StructError
 from typing import Any
 
-from broker.types.array import Array
-from broker.types.array_literal import DIMENSIONS
+from broker.types.array import DIMENSIONS, Array
 from broker.types.range import Multirange, Range
 
 Decoder = Callable[[bytes], Any]

@@ -89,6 +89,10 @@ def encode_batch(
     given, overrides the types, except where it is 0 or -1. `labels` name the parameters in
     errors. Raises ParameterError for a value that cannot be sent exactly, before anything is.
     """
+    if len(batch) == 1 and not oids and not adapters:
+        group = _few_scalars(batch[0])
+        if group is not None:
+            return [group]
     groups: list[Group] = []
     free_in_group: list[int] = []
     for number, values in enumerate(batch):
@@ -129,6 +133,20 @@ def encode_batch(
             groups[-1] = Group(merged, groups[-1].rows)
             free_in_group = list(map(min, free_in_group, free))
     return groups
+
+
+def _few_scalars(values: Sequence[object]) -> Group | None:
+    """Return the usual statement's parameters, or None where anything is out of the ordinary."""
+    if not values:
+        return Group((), [(None, [])])
+    try:
+        encoded = [_FAST[type(value)](value) for value in values]
+    except (KeyError, Refused, UnicodeEncodeError):
+        return None
+    if len(encoded) > MOST_PARAMETERS:
+        return None
+    oids, formats, cells = zip(*encoded, strict=True)
+    return Group(oids, [(formats if BINARY_FORMAT in formats else None, list(cells))])
 
 
 def _encoded(value: object, adapters: Adapters | None, label: str) -> Parameter:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from broker.types import array_literal, binary_scalar, literal, packed, text_scalar
+from broker.types import binary_scalar, text_scalar
 from broker.types.catalog import BUILTIN, TypeInfo
 from broker.types.converters import Converters, ResultConverter
 
@@ -85,10 +85,18 @@ def _text(oid: int, catalog: Catalog, converters: Converters | None, depth: int)
             return partial(_converted, function)
     if info is None:
         return bytes.decode
-    if oid == RECORD:
-        return literal.record
-    if info.kind == "base":
+    if info.kind == "base" and oid != RECORD:
         return text_scalar.decoder(oid)
+    return _structured_text(info, catalog, converters, depth)
+
+
+def _structured_text(
+    info: TypeInfo, catalog: Catalog, converters: Converters | None, depth: int
+) -> Decoder:
+    from broker.types import array_literal, literal  # weight: their expressions
+
+    if info.oid == RECORD:
+        return literal.record
     if depth > _DEEPEST:
         raise ValueError(f"type {info.name} is made of too many types, or of itself")
     if info.kind == "enum":
@@ -118,6 +126,8 @@ def _binary(oid: int, catalog: Catalog, depth: int) -> Decoder:
         return bytes.decode
     if info.kind == "base":
         return binary_scalar.decoder(oid) or bytes
+    from broker.types import packed  # weight
+
     if info.kind == "multirange":
         bounds = _info(info.parts[0], catalog)
         if bounds is None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from broker.types import interval_text, moment
+from broker.types import moment
 
 Decoder = Callable[[bytes], Any]
 
@@ -41,6 +41,12 @@ def _byte(found: re.Match[bytes]) -> bytes:
     if not escaped:
         raise ValueError("a bytea has a lone backslash")
     return escaped if escaped == b"\\" else bytes((int(escaped, 8),))
+
+
+def _interval() -> Decoder:
+    from broker.types.interval_text import read  # weight: its expressions
+
+    return read
 
 
 def _json() -> Decoder:
@@ -91,7 +97,6 @@ _READY: dict[int, Decoder] = {
     1083: moment.time_text,
     1114: moment.timestamp_text,
     1184: moment.timestamp_text,
-    1186: interval_text.read,
     1266: moment.time_text,
     1700: numeric,
 }
@@ -99,6 +104,7 @@ _LATER: dict[int, Callable[[], Decoder]] = {
     114: _json,
     650: _cidr,
     869: _inet,
+    1186: _interval,
     2950: _uuid,
     3802: _json,
 }

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 
-@dataclass(frozen=True, slots=True)
 class Json:
     """Send any value that JSON has, such as a list, a string or None, as jsonb."""
 
-    value: Any
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return self.value == other.value if isinstance(other, Json) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # its value may be a dict
+
+    def __repr__(self) -> str:
+        return f"Json({self.value!r})"

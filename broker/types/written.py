@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 
 from broker.types import kind as kinds
-from broker.types.array import Array
+from broker.types.array import DIMENSIONS, Array
 from broker.types.catalog import ARRAY_OF, MULTIRANGE_OF
 from broker.types.kind import kind_of
 from broker.types.refused import Refused
@@ -35,7 +35,6 @@ Adapters = Mapping[type, Callable[[Any], Any]]
 EMPTY_ARRAY = "\f{}"
 """PostgreSQL skips a form feed and JSON has none: `:v::jsonb` of [] is refused, and no object."""
 
-_DIMENSIONS = 6  # MAXDIM in PostgreSQL's c.h
 _DEEPEST = 50  # records in records; a value that contains itself ends here
 _RANGE_OF = {NUMERIC: 3906, TIMESTAMP: 3908, TIMESTAMPTZ: 3910, DATE: 3912}
 _TAKES_WORDS = frozenset({DATE, TIME, TIMESTAMP, TIMESTAMPTZ, TIMETZ, INTERVAL})
@@ -107,8 +106,8 @@ def _dimension(
     level: int,
     leaves: list[tuple[int, Any]],
 ) -> str:
-    if level == _DIMENSIONS:
-        raise Refused(f"an array of PostgreSQL's has no more than {_DIMENSIONS} dimensions")
+    if level == DIMENSIONS:
+        raise Refused(f"an array of PostgreSQL's has no more than {DIMENSIONS} dimensions")
     if not values:
         raise Refused("an array of PostgreSQL's cannot hold an empty array")
     first = level == len(shape)
