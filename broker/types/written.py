@@ -75,7 +75,7 @@ def _adapter(cls: type, value: Any, adapters: Adapters) -> Callable[[Any], Any] 
         if base in adapters:
             return adapters[base]
         if kinds.known(base) and not issubclass(cls, Enum):
-            break
+            return None
     for registered, adapter in adapters.items():  # an abstract class has no part in the MRO
         if isinstance(value, registered):
             return adapter
