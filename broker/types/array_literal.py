@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from broker.types.array import DIMENSIONS, Array
@@ -16,13 +17,15 @@ Decoder = Callable[[bytes], Any]
 _BOUNDS = re.compile(rb"((?:\[-?\d{1,10}:-?\d{1,10}\]){1,6})=")
 _BOUND = re.compile(rb"(-?\d+):(-?\d+)")
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
-_TOKENS = {
-    delimiter: re.compile(
-        rb'[{}%b]|"((?:[^"\\]++|\\.)*+)"|((?:[^"\\{}%b]++|\\.)++)' % (delimiter, delimiter),
-        re.DOTALL,
+
+
+@lru_cache(maxsize=16)
+def _tokens(delimiter: bytes) -> re.Pattern[bytes]:
+    """Return what matches a brace, a delimiter, a quoted or a bare element."""
+    mark = re.escape(delimiter)
+    return re.compile(
+        rb'[{}]|%b|"((?:[^"\\]++|\\.)*+)"|((?:[^"\\{}%b]++|\\.)++)' % (mark, mark), re.DOTALL
     )
-    for delimiter in (b",", b";")
-}
 
 
 def array(delimiter: bytes, element: Decoder, cell: bytes) -> list[Any]:
@@ -45,10 +48,10 @@ def array(delimiter: bytes, element: Decoder, cell: bytes) -> list[Any]:
     else:
         elements = _flat(delimiter, element, inner)
         shape = [len(elements)]
-    if lower_bounds:
-        if tuple(shape) != sizes:
-            raise ValueError("an array's bounds are not those of its elements")
-        return Array(elements, lower_bounds)
+    if lower_bounds and tuple(shape) != sizes:
+        raise ValueError("an array's bounds are not those of its elements")
+    if lower_bounds or delimiter != b",":
+        return Array(elements, lower_bounds, delimiter.decode())
     return elements
 
 
@@ -67,7 +70,7 @@ class _Nested:
     """Reads an array of any shape. Each token may follow only certain others."""
 
     def __init__(self, delimiter: bytes, element: Decoder) -> None:
-        self._scan = _TOKENS[delimiter].match
+        self._scan = _tokens(delimiter).match
         self._element = element
         self._open: list[list[Any]] = []
         self._shape = [-1] * DIMENSIONS

@@ -19,7 +19,11 @@ from broker.types.scalar import (
     DATE,
     FLOAT8,
     INT4,
+    INT4_MAX,
+    INT4_MIN,
     INT8,
+    INT8_MAX,
+    INT8_MIN,
     INTERVAL,
     NUMERIC,
     TIME,
@@ -41,7 +45,7 @@ _TAKES_WORDS = frozenset({DATE, TIME, TIMESTAMP, TIMESTAMPTZ, TIMETZ, INTERVAL})
 """Types that have values, such as infinity, for which Python has only their text."""
 _INTEGERS = (INT4, INT8, NUMERIC)
 _NUMBERS = frozenset({*_INTEGERS, FLOAT8})
-_RANGES = frozenset(_RANGE_OF.values())
+_MULTIRANGES = frozenset(MULTIRANGE_OF.values())
 _WORD = "word"
 _EXACT_IN_FLOAT = 2**53
 _BARE = re.compile(r"[A-Za-z0-9_.:+\-/]+", re.ASCII).fullmatch
@@ -89,50 +93,63 @@ def _quoted(text: str, escape: str) -> str:
 def _array(values: list[Any], adapters: Adapters | None, depth: int) -> Text:
     if not values:
         return UNKNOWN, EMPTY_ARRAY
-    shape: list[int] = []
-    leaves: list[tuple[int, Any]] = []
-    text = _dimension(values, adapters, depth, shape, 0, leaves)
-    if isinstance(values, Array) and values.lower_bounds:
-        text = _with_bounds(values.lower_bounds, shape) + text
-    oid = _unified(leaves)
-    return ARRAY_OF.get(oid, UNKNOWN), text
+    if not adapters and type(values) is list and set(map(type, values)) == {int}:
+        low, high = min(values), max(values)
+        if low >= INT8_MIN and high <= INT8_MAX:  # the usual case: `= any(:ids)`
+            fits = low >= INT4_MIN and high <= INT4_MAX
+            text = "{" + repr(values)[1:-1].replace(" ", "") + "}"
+            return ARRAY_OF[INT4 if fits else INT8], text
+    return _ArrayText(adapters, depth).of(values)
 
 
-def _dimension(
-    values: list[Any],
-    adapters: Adapters | None,
-    depth: int,
-    shape: list[int],
-    level: int,
-    leaves: list[tuple[int, Any]],
-) -> str:
-    if level == DIMENSIONS:
-        raise Refused(f"an array of PostgreSQL's has no more than {DIMENSIONS} dimensions")
-    if not values:
-        raise Refused("an array of PostgreSQL's cannot hold an empty array")
-    first = level == len(shape)
-    if first:
-        shape.append(len(values))
-    elif shape[level] != len(values):
-        raise Refused("the lists within it have different lengths")
-    parts: list[str] = []
-    nested = [_is_list(each, adapters) for each in values]
-    if any(nested):
-        if not all(nested) or (not first and level + 1 == len(shape)):
+class _ArrayText:
+    """Writes one array of any shape, and finds the type of its elements."""
+
+    def __init__(self, adapters: Adapters | None, depth: int) -> None:
+        self._adapters = adapters
+        self._depth = depth + 1
+        self._delimiter = ","
+        self._shape: list[int] = []
+        self._leaves: list[tuple[int, Any]] = []
+
+    def of(self, values: list[Any]) -> Text:
+        """Return the array's type and text."""
+        bounds: tuple[int, ...] = ()
+        if isinstance(values, Array):
+            bounds, self._delimiter = values.lower_bounds, values.delimiter
+        text = self._dimension(values, 0)
+        if bounds:
+            text = _with_bounds(bounds, self._shape) + text
+        return ARRAY_OF.get(_unified(self._leaves), UNKNOWN), text
+
+    def _dimension(self, values: list[Any], level: int) -> str:
+        if level == DIMENSIONS:
+            raise Refused(f"an array of PostgreSQL's has no more than {DIMENSIONS} dimensions")
+        if not values:
+            raise Refused("an array of PostgreSQL's cannot hold an empty array")
+        first = level == len(self._shape)
+        if first:
+            self._shape.append(len(values))
+        elif self._shape[level] != len(values):
+            raise Refused("the lists within it have different lengths")
+        nested = {_is_list(each, self._adapters) for each in values}
+        deepest = not first and level + 1 == len(self._shape)
+        if len(nested) > 1 or (not first and nested == {deepest}):
             raise Refused("it has lists beside what are no lists")
-        parts += [_dimension(each, adapters, depth, shape, level + 1, leaves) for each in values]
-    else:
-        if not first and level + 1 < len(shape):
-            raise Refused("it has lists beside what are no lists")
-        for each in values:
-            if each is None:
-                parts.append("NULL")
-                continue
-            oid, text = text_of(each, adapters, depth + 1)
-            leaves.append((oid, each))
-            simple = _BARE(text) and text.upper() != "NULL"
-            parts.append(text if simple else _quoted(text, r"\\\g<0>"))
-    return "{" + ",".join(parts) + "}"
+        if nested == {True}:
+            parts = [self._dimension(each, level + 1) for each in values]
+        else:
+            parts = [self._element(each) for each in values]
+        return "{" + self._delimiter.join(parts) + "}"
+
+    def _element(self, value: Any) -> str:
+        if value is None:
+            return "NULL"
+        oid, text = text_of(value, self._adapters, self._depth)
+        self._leaves.append((oid, value))
+        if _BARE(text) and text.upper() != "NULL" and self._delimiter not in text:
+            return text
+        return _quoted(text, r"\\\g<0>")
 
 
 def _is_list(value: Any, adapters: Adapters | None) -> bool:
@@ -165,10 +182,18 @@ def _unified(leaves: list[tuple[int, Any]]) -> int:
         return UNKNOWN
     if len(given) == 1:
         (oid,) = given
-        allowed = {_WORD} if oid in _TAKES_WORDS else {kinds.RANGE} if oid in _RANGES else set()
-        if untyped <= allowed:
+        if untyped <= _may_stand_beside(oid):
             return oid
     raise Refused("a list's elements must be of one type; give texts, or a tuple for a record")
+
+
+def _may_stand_beside(oid: int) -> set[str]:
+    """Return which untyped elements are of this type as well: words, or ranges without bounds."""
+    if oid in _TAKES_WORDS:
+        return {_WORD}
+    if oid in MULTIRANGE_OF:
+        return {kinds.RANGE}
+    return {kinds.MULTIRANGE} if oid in _MULTIRANGES else set()
 
 
 def _exact_in_float(oid: int, value: Any) -> bool:
