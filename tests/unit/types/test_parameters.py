@@ -186,6 +186,12 @@ class Raises(dt.tzinfo):
     def utcoffset(self, when: dt.datetime | None) -> dt.timedelta:
         raise RuntimeError("no offset today")
 
+    def dst(self, when: dt.datetime | None) -> None:
+        return None
+
+    def tzname(self, when: dt.datetime | None) -> None:
+        return None
+
 
 class NoIndex:
     def __index__(self) -> int:
@@ -206,7 +212,8 @@ REFUSED = [
     (Printable(), "no type for a Printable"),
     ({1, 2}, "no type for a set"),
     (len, "builtin_function"),
-    ((x for x in ()), "generator"),
+    (iter([]), "list_iterator"),
+    ((each for each in "a"), "generator"),
     (range(3), "range"),
     (Bits.ONE, "Bits"),
     ([Order(1)], "Order"),

@@ -383,7 +383,7 @@ def test_only_what_can_have_parts_is_looked_up() -> None:
 
 
 def test_the_catalogs_rows_are_read() -> None:
-    rows = [
+    rows: list[tuple[str | bytes | None, ...]] = [
         (b"20001", b"pair", b"public", b"c", b"23,25", b","),
         ("20003", "mood", "public", "e", None, ","),
     ]
