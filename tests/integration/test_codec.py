@@ -19,7 +19,7 @@ from psycopg.types.multirange import Multirange as PsycopgMultirange
 from psycopg.types.range import Range as PsycopgRange
 
 from broker.local.postgres import Postgres
-from broker.types import Array, Interval, Json, Multirange, Range
+from broker.types import Array, Json, Multirange, Range
 from broker.types.catalog import LOOKUP_SQL, TypeInfo, read
 from broker.types.parameters import encode
 from broker.types.results import decoder, needs_catalog, wants_binary
@@ -41,7 +41,7 @@ TIMESTAMPS = [
 INTERVALS = [
     *("0", "1 day", "-00:00:00.5", "-01:30:00", "1 mon", "1 year 2 mons 3 days 04:05:06.789"),
     *("-1 year -2 mons 3 days -04:05:06", "41 days -990:00:00", "-1 day +02:03:04"),
-    *("2147483647 days", "-178000000 years", "2147483647 days -2562047788:00:00"),
+    *("2147483647 days", "-178000000 years", "2147483647 days -2147483647:00:00"),
 ]
 TEXTS = ["a", "", "null", "NULL", 'q"\\', "a,b {}()[]", "ü☃", " x ", "\t\n", "infinity"]
 
@@ -382,7 +382,7 @@ def test_every_field_goes_out_as_it_came(server: Server) -> None:
 
 def test_values_are_those_of_psycopg_where_it_has_them(server: Server) -> None:
     for name, quoted in types_of(server):
-        if not builtin(name):  # text, or texts
+        if not builtin(name) or name == "interval":  # psycopg takes a month for 30 days
             continue
         samples = [f"{literal(each)}::{quoted}" for each in SAMPLES.get(name, ())]
         for expression in [*samples, *(f"array[{each}]" for each in samples)]:
@@ -394,8 +394,6 @@ def test_values_are_those_of_psycopg_where_it_has_them(server: Server) -> None:
                 continue
             assert row is not None
             ours = server.value(expression)
-            if isinstance(ours, Interval):  # psycopg takes a month for 30 days
-                continue
             theirs = like_ours(row[0])
             assert ours == theirs or repr(ours) == repr(theirs), (expression, ours, theirs)
 
