@@ -17,6 +17,9 @@ Decoder = Callable[[bytes], Any]
 _BOUNDS = re.compile(rb"((?:\[-?\d{1,10}:-?\d{1,10}\]){1,6})=")
 _BOUND = re.compile(rb"(-?\d+):(-?\d+)")
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
+_USUAL = rb'(?:"((?:[^"\\]++|\\.)*+)"|([^"\\{},]++)),'
+_ARE_USUAL = re.compile(b"(?:%b)++" % _USUAL, re.DOTALL).fullmatch
+_EACH_USUAL = re.compile(_USUAL, re.DOTALL).findall
 
 
 @lru_cache(maxsize=16)
@@ -44,7 +47,12 @@ def array(delimiter: bytes, element: Decoder, cell: bytes) -> list[Any]:
         raise ValueError("an array does not begin and end with a brace")
     inner = cell[1:-1]
     if b'"' in inner or b"{" in inner or b"\\" in inner or b"}" in inner:
-        elements, shape = _Nested(delimiter, element).read(cell)
+        ended = inner + b","
+        if delimiter == b"," and _ARE_USUAL(ended):  # one dimension, and quotes
+            elements = [_value(element, *each) for each in _EACH_USUAL(ended)]
+            shape = [len(elements)]
+        else:
+            elements, shape = _Nested(delimiter, element).read(cell)
     else:
         elements = _flat(delimiter, element, inner)
         shape = [len(elements)]
@@ -64,6 +72,12 @@ def _flat(delimiter: bytes, element: Decoder, inner: bytes) -> list[Any]:
     if b"NULL" in items:
         return [None if item == b"NULL" else element(item) for item in items]
     return list(map(element, items))
+
+
+def _value(element: Decoder, quoted: bytes, bare: bytes) -> Any:
+    if bare:
+        return None if bare == b"NULL" else element(bare)
+    return element(_ESCAPED.sub(rb"\1", quoted) if b"\\" in quoted else quoted)
 
 
 class _Nested:
@@ -128,8 +142,5 @@ class _Nested:
         if self._level not in (0, len(self._open)):
             raise ValueError("an array has elements beside arrays")
         self._level = len(self._open)
-        if bare == b"NULL":
-            self._open[-1].append(None)
-            return
-        text = bare if quoted is None else quoted
-        self._open[-1].append(self._element(_ESCAPED.sub(rb"\1", text) if b"\\" in text else text))
+        unescaped = _ESCAPED.sub(rb"\1", bare) if bare and b"\\" in bare else bare
+        self._open[-1].append(_value(self._element, quoted or b"", unescaped or b""))

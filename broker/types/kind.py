@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from enum import Enum, Flag
 from typing import Any
 
@@ -65,25 +65,13 @@ def _of_pg8000(value: Any) -> scalar.Text:
 
 
 def _whole(number: Any, factor: int) -> int:
-    exact = Decimal(repr(number)) * factor  # repr: 6.7 seconds are 6,700,000 microseconds
+    exact = _EXACT.multiply(Decimal(repr(number)), factor)  # 6.7 seconds are 6,700,000
     if exact != int(exact):
         raise Refused(f"its field {number!r} is no whole number of PostgreSQL's units")
     return int(exact)
 
 
-_ELSEWHERE: dict[tuple[str, str], Kind] = {
-    ("uuid", "UUID"): scalar.of_uuid,
-    ("ipaddress", "IPv4Address"): scalar.of_inet,  # IPv4Interface is a subclass
-    ("ipaddress", "IPv6Address"): scalar.of_inet,
-    ("ipaddress", "IPv4Network"): scalar.of_cidr,
-    ("ipaddress", "IPv6Network"): scalar.of_cidr,
-    ("pg8000.types", "PGInterval"): _of_pg8000,
-    ("pg8000.types", "Range"): RANGE,
-    ("psycopg.types.range", "Range"): RANGE,
-    ("psycopg.types.multirange", "Multirange"): MULTIRANGE,
-    ("sqlalchemy.dialects.postgresql.ranges", "Range"): RANGE,
-    ("sqlalchemy.dialects.postgresql.ranges", "MultiRange"): MULTIRANGE,
-}
+_EXACT = Context(prec=100)
 _MOST = 1_000  # classes made at run time must not fill the memory
 
 _found: dict[type, Kind] = {}
@@ -144,4 +132,35 @@ def _of_path(value: os.PathLike[Any]) -> scalar.Text:
 
 
 def _of_index(value: Any) -> scalar.Text:
-    return scalar.of_int(value.__index__())
+    try:
+        number = value.__index__()
+    except TypeError:  # NumPy's arrays have the method, and no number
+        raise Refused.type_of(value) from None
+    return scalar.of_int(number)
+
+
+def _of_numpy_float(value: Any) -> scalar.Text:
+    return scalar.of_float(float(value))
+
+
+def _of_numpy_bool(value: Any) -> scalar.Text:
+    return scalar.of_bool(bool(value))
+
+
+_ELSEWHERE: dict[tuple[str, str], Kind] = {
+    ("uuid", "UUID"): scalar.of_uuid,
+    ("ipaddress", "IPv4Address"): scalar.of_inet,  # IPv4Interface is a subclass
+    ("ipaddress", "IPv6Address"): scalar.of_inet,
+    ("ipaddress", "IPv4Network"): scalar.of_cidr,
+    ("ipaddress", "IPv6Network"): scalar.of_cidr,
+    ("numpy", "bool"): _of_numpy_bool,
+    ("numpy", "bool_"): _of_numpy_bool,
+    ("numpy", "float16"): _of_numpy_float,
+    ("numpy", "float32"): _of_numpy_float,
+    ("pg8000.types", "PGInterval"): _of_pg8000,
+    ("pg8000.types", "Range"): RANGE,
+    ("psycopg.types.range", "Range"): RANGE,
+    ("psycopg.types.multirange", "Multirange"): MULTIRANGE,
+    ("sqlalchemy.dialects.postgresql.ranges", "Range"): RANGE,
+    ("sqlalchemy.dialects.postgresql.ranges", "MultiRange"): MULTIRANGE,
+}

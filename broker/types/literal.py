@@ -16,6 +16,9 @@ Decoder = Callable[[bytes], Any]
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _DOUBLED = re.compile(rb'\\(.)|""', re.DOTALL)
 _FIELD = re.compile(rb'((?:[^"\\(),]++|\\.|"(?:[^"\\]++|""|\\.)*+")*+)(?:,|\Z)', re.DOTALL)
+_USUAL = rb'("(?:[^"\\]++|""|\\.)*+"|[^"\\(),]*+),'
+_ARE_USUAL = re.compile(b"(?:%b)++" % _USUAL, re.DOTALL).fullmatch
+_EACH_USUAL = re.compile(_USUAL, re.DOTALL).findall
 _QUOTED_WHOLE = re.compile(rb'"(?:[^"\\]++|""|\\.)*+"', re.DOTALL).fullmatch
 _PIECE = re.compile(rb'"((?:[^"\\]++|""|\\.)*+)"|((?:[^"\\]++|\\.)++)', re.DOTALL)
 _ONE_RANGE = re.compile(
@@ -40,6 +43,9 @@ def _split(inner: bytes) -> list[bytes | None]:
         if b"(" in inner or b")" in inner:
             raise ValueError("a record or range has a parenthesis outside quotes")
         return [item or None for item in inner.split(b",")]
+    ended = inner + b","
+    if _ARE_USUAL(ended):  # each field quoted as a whole, or not at all
+        return list(map(_unquoted, _EACH_USUAL(ended)))
     found: list[bytes | None] = []
     position, size = 0, len(inner)
     while True:
@@ -58,7 +64,8 @@ def _unquoted(raw: bytes) -> bytes | None:
     if b'"' not in raw and b"\\" not in raw:
         return raw
     if _QUOTED_WHOLE(raw):
-        return _DOUBLED.sub(_single, raw[1:-1])
+        text = raw[1:-1]
+        return _DOUBLED.sub(_single, text) if b'"' in text or b"\\" in text else text
     return b"".join(
         _DOUBLED.sub(_single, quoted) if quoted else _ESCAPED.sub(rb"\1", bare)
         for quoted, bare in _PIECE.findall(raw)
@@ -95,8 +102,12 @@ def range_of(bound: Decoder, cell: bytes) -> Range:
     given = _split(cell[1:-1])
     if len(given) != 2:
         raise ValueError("a range does not have two bounds")
-    lower, upper = (None if each is None else bound(each) for each in given)
-    return Range(lower, upper, (opening + closing).decode())
+    lower, upper = given
+    return Range(
+        None if lower is None else bound(lower),
+        None if upper is None else bound(upper),
+        (opening + closing).decode(),
+    )
 
 
 def multirange_of(bound: Decoder, cell: bytes) -> Multirange:

@@ -73,7 +73,11 @@ _fast = _FAST.get
 
 def encode(value: object, adapters: Adapters | None = None) -> Parameter:
     """Return one value as a parameter. Raises ParameterError for what cannot be sent exactly."""
-    return _encoded(value, adapters, "a parameter")
+    encoder = None if adapters else _fast(type(value))
+    try:
+        return encoder(value) if encoder else _slowly(value, adapters)
+    except (Refused, UnicodeEncodeError) as error:
+        raise _error("a parameter", error) from error
 
 
 def encode_batch(
@@ -93,85 +97,93 @@ def encode_batch(
         group = _few_scalars(batch[0])
         if group is not None:
             return [group]
-    groups: list[Group] = []
-    free_in_group: list[int] = []
+    grouping = _Grouping()
     for number, values in enumerate(batch):
-        if len(values) > MOST_PARAMETERS:
-            raise ParameterError(
-                f"{len(values):,} parameters cannot be sent: "
-                f"PostgreSQL takes no more than {MOST_PARAMETERS:,}"
-            )
-        types: list[int] = []
-        formats: list[int] = []
-        cells: list[bytes | None] = []
+        types, formats, cells = [], [], []
         try:
+            if len(values) > MOST_PARAMETERS:
+                raise ParameterError(
+                    f"{len(values):,} parameters cannot be sent: "
+                    f"PostgreSQL takes no more than {MOST_PARAMETERS:,}"
+                )
             for value in values:
                 encoder = None if adapters else _fast(type(value))
-                if encoder is None:
-                    oid, form, data = _encoded(value, adapters, "")
-                else:
-                    oid, form, data = encoder(value)
+                oid, form, data = encoder(value) if encoder else _slowly(value, adapters)
                 types.append(oid)
                 formats.append(form)
                 cells.append(data)
-        except (Refused, UnicodeEncodeError, ParameterError) as error:
+        except (Refused, UnicodeEncodeError) as error:
             where = f" in row {number + 1} of the batch" if len(batch) > 1 else ""
-            name = _label(labels, len(cells))
-            raise ParameterError(f"{name}{where} cannot be sent: {_reason(error)}") from error
+            index = len(cells)
+            name = labels[index] if index < len(labels) else f"parameter {index + 1}"
+            raise _error(name + where, error) from error
         if oids:
             _override(types, formats, cells, oids)
-        row: Row = (tuple(formats) if BINARY_FORMAT in formats else None, cells)
-        if len(batch) == 1:
-            return [Group(tuple(types), [row])]
-        free = [_free(value, data) for value, data in zip(values, cells, strict=True)]
-        merged = _merged(groups[-1].oids, free_in_group, types, free) if groups else None
+        grouping.add(values, types, (tuple(formats) if BINARY_FORMAT in formats else None, cells))
+    return grouping.groups
+
+
+class _Grouping:
+    """Puts each row into the last group, or begins another one."""
+
+    def __init__(self) -> None:
+        self.groups: list[Group] = []
+        self._free: list[int] = []  # of each place in the last group, the least of its rows
+
+    def add(self, values: Sequence[object], types: list[int], row: Row) -> None:
+        """Add a row whose values have these types."""
+        key = tuple(types)
+        if self.groups and key == self.groups[-1].oids and not any(self._free):
+            self.groups[-1].rows.append(row)
+            return
+        free = [_free(value, data) for value, data in zip(values, row[1], strict=True)]
+        merged = _merged(self.groups[-1].oids, self._free, key, free) if self.groups else None
         if merged is None:
-            groups.append(Group(tuple(types), [row]))
-            free_in_group = free
-        else:
-            groups[-1].rows.append(row)
-            groups[-1] = Group(merged, groups[-1].rows)
-            free_in_group = list(map(min, free_in_group, free))
-    return groups
+            self.groups.append(Group(key, [row]))
+            self._free = free
+            return
+        rows = self.groups[-1].rows
+        rows.append(row)
+        self.groups[-1] = Group(merged, rows)
+        self._free = list(map(min, self._free, free))
 
 
 def _few_scalars(values: Sequence[object]) -> Group | None:
     """Return the usual statement's parameters, or None where anything is out of the ordinary."""
-    if not values:
-        return Group((), [(None, [])])
+    if len(values) > MOST_PARAMETERS:
+        return None
+    oids: list[int] = []
+    formats: list[int] = []
+    cells: list[bytes | None] = []
     try:
-        encoded = [_FAST[type(value)](value) for value in values]
+        for value in values:
+            oid, form, data = _FAST[type(value)](value)
+            oids.append(oid)
+            formats.append(form)
+            cells.append(data)
     except (KeyError, Refused, UnicodeEncodeError):
         return None
-    if len(encoded) > MOST_PARAMETERS:
-        return None
-    oids, formats, cells = zip(*encoded, strict=True)
-    return Group(oids, [(formats if BINARY_FORMAT in formats else None, list(cells))])
+    return Group(tuple(oids), [(tuple(formats) if BINARY_FORMAT in formats else None, cells)])
 
 
-def _encoded(value: object, adapters: Adapters | None, label: str) -> Parameter:
+def _slowly(value: object, adapters: Adapters | None) -> Parameter:
+    """Return any value as a parameter. Raises Refused or UnicodeEncodeError, and no other."""
+    if value is None:
+        return _none(value)
     try:
-        if not adapters or value is None:
-            encoder = _fast(type(value))
-            if encoder is not None:
-                return encoder(value)
         oid, text = text_of(value, adapters)
         return oid, TEXT_FORMAT, text.encode()
+    except (Refused, UnicodeEncodeError):
+        raise
     except Exception as error:  # a value's own methods and the adapters raise what they like
-        reason = _reason(error)
-        raise ParameterError(f"{label} cannot be sent: {reason}" if label else reason) from error
+        raise Refused(f"{type(error).__name__}: {error}") from error
 
 
-def _reason(error: Exception) -> str:
+def _error(name: str, error: Exception) -> ParameterError:
+    reason = str(error)
     if isinstance(error, UnicodeEncodeError):
-        return "it holds a lone surrogate, which UTF-8 has no bytes for"
-    if isinstance(error, Refused | ParameterError):
-        return str(error)
-    return f"{type(error).__name__}: {error}"
-
-
-def _label(labels: Sequence[str], index: int) -> str:
-    return labels[index] if index < len(labels) else f"parameter {index + 1}"
+        reason = "it holds a lone surrogate, which UTF-8 has no bytes for"
+    return ParameterError(f"{name} cannot be sent: {reason}")
 
 
 def _override(
