@@ -20,7 +20,7 @@ from psycopg.types.range import Range as PsycopgRange
 
 from broker.local.postgres import Postgres
 from broker.types import Array, Json, Multirange, Range
-from broker.types.catalog import LOOKUP_SQL, TypeInfo, read
+from broker.types.catalog import BUILTIN, LOOKUP_SQL, TypeInfo, read
 from broker.types.parameters import encode
 from broker.types.results import decoder, needs_catalog, wants_binary
 from tests.conftest import OLDER, need_postgres_of
@@ -312,6 +312,21 @@ def literal(text: str) -> str:
 def test_every_type_has_a_sample(server: Server) -> None:
     missing = {name for name, _ in types_of(server)} - SAMPLES.keys() - NO_INPUT
     assert not missing
+
+
+def test_the_built_in_types_are_the_servers(server: Server) -> None:
+    given = "{" + ",".join(map(str, BUILTIN)) + "}"
+    result = server.connection.pgconn.exec_params(LOOKUP_SQL, [given.encode()])
+    found = read(
+        [result.get_value(row, column) for column in range(result.nfields)]
+        for row in range(result.ntuples)
+    )
+    for oid, info in found.items():
+        delimiter = info.delimiter if info.kind == "array" else ","
+        assert BUILTIN[oid] == info._replace(delimiter=delimiter)
+    newer = {BUILTIN[oid].name for oid in BUILTIN.keys() - found.keys()}
+    assert server.version < 14 or not newer
+    assert all("multirange" in name or "brin" in name for name in newer)
 
 
 def test_every_value_goes_out_as_it_came(server: Server) -> None:
