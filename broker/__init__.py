@@ -39,6 +39,7 @@ from broker.errors import (
 from broker.result import Result
 from broker.settings import Settings
 from broker.transaction import Transaction
+from broker.types import Converters, Interval, Json, Multirange, Range
 
 __version__ = "0.1.0"
 
@@ -54,16 +55,21 @@ __all__ = [
     "ConfigurationError",
     "ConnectError",
     "ConnectionLost",
+    "Converters",
     "Deadline",
     "DeadlineExceeded",
     "IntegrityError",
+    "Interval",
+    "Json",
     "LeftOpen",
+    "Multirange",
     "NestedTransaction",
     "OutcomeUnknown",
     "OutcomeUnknownAtDeadline",
     "ParameterError",
     "PoolingHazard",
     "ProtocolError",
+    "Range",
     "Result",
     "ResultTooLarge",
     "SecretUnavailable",

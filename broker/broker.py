@@ -26,7 +26,8 @@ from broker.settings import Flavour, Settings
 from broker.sql import Statement, compile, refuse_unnamed, warm_up
 from broker.stats import Recorder, Stats
 from broker.transaction import Means, Transaction, roll_back
-from broker.wire.session import Status
+from broker.types import Converters
+from broker.wire import USUAL, Manner, Status
 
 if TYPE_CHECKING:
     from broker.cap import Cap
@@ -40,13 +41,14 @@ class Broker:
     """Sessions for this environment: reused across invocations, bounded by the deadline.
 
     Create it once, at module scope; that does no I/O. Thread-safe, and a forked child gets
-    sessions of its own.
+    sessions of its own. `converters` are the application's own ways to send and read values.
     """
 
     def __init__(
         self,
         settings: Settings,
         *,
+        converters: Converters | None = None,
         clock: Clock = SYSTEM_CLOCK,
         rng: random.Random | None = None,
     ) -> None:
@@ -68,7 +70,8 @@ class Broker:
             opener.open, opener.cancel, settings.max_sessions, policy, self.recorder, clock, rng
         )
         rides = not settings.flavour.pins_on_settings
-        means = Means(self._pool, self._guard, rides, self.recorder.count, clock, rng)
+        manner = Manner(converters=converters) if converters else USUAL
+        means = Means(self._pool, self._guard, rides, self.recorder.count, clock, rng, manner)
         self.runner = Runner(means, self._current)
         """What the other faces have run their statements."""
         if hasattr(os, "register_at_fork"):
@@ -80,13 +83,14 @@ class Broker:
         return Cap.of(self.settings, self.recorder.count, self._clock, self._rng)
 
     @classmethod
-    def from_env(cls) -> Broker:
+    def from_env(cls, *, converters: Converters | None = None) -> Broker:
         """Return a broker with the settings of the environment's BROKER_ variables.
 
-        Raises ConfigurationError; connects to nothing. In Lambda it closes its sessions before a
-        snapshot (SnapStart) and at SIGTERM.
+        `converters` are the application's own ways to send and read values. Raises
+        ConfigurationError; connects to nothing. In Lambda it closes its sessions before a snapshot
+        (SnapStart) and at SIGTERM.
         """
-        made = cls(Settings.from_env())
+        made = cls(Settings.from_env(), converters=converters)
         lifecycle.watch(made, os.environ)
         return made
 
@@ -202,7 +206,7 @@ class Broker:
 
     @contextmanager
     def session(self) -> Iterator[ExclusiveSession]:
-        """Lend a session out whole, with the face of pg8000.native.Connection.
+        """Lend a session out whole, with the calls and results of pg8000.native.Connection.
 
         For COPY, cursors and prepared statements. Afterwards what it left open is rolled back,
         and the session is closed: nobody inherits what was done with it. Behind a pooler, what
@@ -212,7 +216,8 @@ class Broker:
         self._current.refuse_beside("db.session()", "the open one")
         deadline = self._current.deadline()
         session = self._pool.checkout(deadline)
-        lent = ExclusiveSession(session, self._guard, deadline)
+        converters = self.runner.means.manner.converters
+        lent = ExclusiveSession(session, self._guard, deadline, converters)
         try:
             with self._current.opened(lent):
                 if self.settings.flavour is Flavour.DIRECT:

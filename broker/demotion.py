@@ -11,8 +11,7 @@ from contextlib import suppress
 
 from broker.deadline import Deadline
 from broker.errors import BrokerError, ConnectError, WriteRefused
-from broker.wire import Session
-from broker.wire.session import Status
+from broker.wire import Session, Status
 
 ASK = b"""select pg_is_in_recovery() or exists (
     select from pg_settings where name = 'default_transaction_read_only' and setting = 'on'

@@ -143,6 +143,8 @@ class ConnectError(BrokerError):
     """Whether it was tried until the deadline: then there is nothing to gain by trying again."""
     session_may_live = False
     """Whether the server may have opened one all the same, of which nobody heard."""
+    fields: Mapping[str, str] = MappingProxyType({})
+    """The server's ErrorResponse, by the protocol's field letters; empty where it gave none."""
 
 
 class ServerUnavailable(ConnectError):

@@ -23,13 +23,24 @@ from broker.errors import (
     WriteRefused,
     outcome_unknown,
 )
-from broker.outcome import Lender
 from broker.sql import Kind, Statement
 from broker.transaction import Means, Transaction, begin_sql
-from broker.wire.session import USUAL, Manner, Reply
+from broker.wire import Manner, Reply
 
 T = TypeVar("T")
+BEGIN = begin_sql(read_only=False, isolation=None)
 READ_ONLY = begin_sql(read_only=True, isolation=None)
+
+
+@contextmanager
+def ending(tx: Transaction) -> Iterator[None]:
+    """Commit the transaction on leaving, or roll it back on an exception."""
+    try:
+        yield
+    except BaseException:
+        tx.rollback()
+        raise
+    tx.commit()
 
 
 class Runner:
@@ -39,23 +50,28 @@ class Runner:
         self.means = means
         self.current = current
 
-    def with_sessions_of(self, lender: Lender) -> Runner:
-        """Return one for a face that makes its sessions its own before it uses them."""
-        return Runner(replace(self.means, lender=lender), self.current)
+    def with_manner(self, manner: Manner) -> Runner:
+        """Return one whose own statements, COMMIT among them, are run in this manner."""
+        return Runner(replace(self.means, manner=manner), self.current)
 
     def run(
         self,
         statement: Statement,
         batch: Sequence[Sequence[object]],
-        manner: Manner = USUAL,
+        manner: Manner | None = None,
     ) -> Reply:
-        """Run a statement and commit it, once for each list of parameters, in one flight."""
+        """Run a statement and commit it, once for each list of parameters, in one round trip."""
+        manner = manner or self.means.manner
         if self.current.attempt:
             raise UsageError(
                 f"{statement.head} would be committed by itself, inside db.retry(…, begin=…) that "
                 "may run it again: no autocommit there"
             )
         deadline = self.current.deadline()
+        if statement.copies_writes:  # kept only if the stream takes all that is sent to it
+            tx = Transaction(self.means, deadline, BEGIN, self.current.comment)
+            with ending(tx):
+                return tx.send(statement, batch, manner)
 
         def attempt() -> Reply:
             return self._attempt(statement, batch, deadline, manner)
@@ -78,11 +94,13 @@ class Runner:
         rides = means.rides and statement.kind is not Kind.ALONE
         session = means.lender.checkout(deadline)
         try:
-            return session.execute(text, batch, deadline, rides=rides, manner=manner)
+            return session.execute(
+                text, batch, deadline, rides=rides, manner=manner, labels=statement.labels
+            )
         except WriteRefused:
             examine(session, deadline)
             raise
-        except Exception as error:
+        except BrokerError as error:  # any other is the caller's own: a stream's
             not_sent = isinstance(error, ConnectionLost) and not error.may_have_run
             harmless = statement.reads and isinstance(error, ResultTooLarge)
             if session.whole or not_sent or harmless:  # whole: answered by the server
@@ -96,22 +114,18 @@ class Runner:
         self,
         statement: Statement,
         batch: Sequence[Sequence[object]],
-        manner: Manner = USUAL,
+        manner: Manner | None = None,
     ) -> Reply:
-        """Run it in a read-only transaction of its own, in one flight; again if that is lost."""
+        """Run it in a read-only transaction of its own, one round trip; again if that is lost."""
+        manner = manner or self.means.manner
         outer = self.current.attempt
         deadline = outer.deadline if outer else self.current.deadline()
         attempts = 1 if outer or manner.stream is not None else again.READ_ATTEMPTS
 
         def once(_: Attempt) -> Reply:
             tx = Transaction(self.means, deadline, READ_ONLY, self.current.comment, read_only=True)
-            try:
-                reply = tx.send(statement, batch, manner, last=True)
-            except BaseException:
-                tx.rollback()
-                raise
-            tx.commit()
-            return reply
+            with ending(tx):
+                return tx.send(statement, batch, manner, last=True)
 
         return self.again(once, attempts, deadline, read_only=True)
 
@@ -123,13 +137,8 @@ class Runner:
         begin = begin_sql(read_only=read_only, isolation=isolation)
         self.current.refuse_beside("db.transaction()", "the open one")
         tx = Transaction(self.means, deadline, begin, self.current.comment, read_only=read_only)
-        with self.current.opened(tx):
-            try:
-                yield tx
-            except BaseException:
-                tx.rollback()
-                raise
-            tx.commit()
+        with self.current.opened(tx), ending(tx):
+            yield tx
 
     def begin(self, begin: bytes, *, read_only: bool) -> Transaction:
         """Return a transaction that no `with` block ends: its caller does."""

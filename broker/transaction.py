@@ -33,8 +33,7 @@ from broker.guard import Guard
 from broker.outcome import TRACK, Lender, Outcome, TransactionId, look_up, unknown_after
 from broker.result import Result
 from broker.sql import Kind, Statement, compile, refuse_unnamed
-from broker.wire import Session
-from broker.wire.session import USUAL, Manner, Reply, Status
+from broker.wire import USUAL, Manner, Reply, Session, Status
 
 COMMIT = b"commit"
 AS_ASKED = "as asked for: db.read() and read_only=True let nothing be written, db.run() does"
@@ -52,6 +51,8 @@ class Means:
     count: Callable[[str], None]
     clock: Clock
     rng: random.Random
+    manner: Manner = USUAL
+    """How statements are run, unless their caller says otherwise."""
 
 
 class Transaction:
@@ -116,7 +117,7 @@ class Transaction:
 
     def _send(self, statement: Statement, batch: list[list[object]]) -> Result:
         self._means.guard.check(statement)
-        reply = self.send(statement, batch)
+        reply = self.send(statement, batch, self._means.manner)
         return Result(reply.columns, reply.rows, reply.row_count)
 
     def send(
@@ -178,6 +179,7 @@ class Transaction:
                 afterwards=afterwards,
                 rides=self._means.rides and accepts,
                 manner=manner,
+                labels=statement.labels,
             )
 
         if begin is None:  # what came before is lost with the session
@@ -258,7 +260,13 @@ class Transaction:
         if session.status is Status.IDLE:
             return
         try:
-            reply = session.execute(COMMIT + self._comment, [()], self._deadline, rides=False)
+            reply = session.execute(
+                COMMIT + self._comment,
+                [()],
+                self._deadline,
+                rides=False,
+                manner=self._means.manner,
+            )
         except Exception as error:
             if session.whole or (isinstance(error, ConnectionLost) and not error.may_have_run):
                 raise  # COMMIT was not sent, or was answered

@@ -12,12 +12,11 @@ from broker.dbapi.control import Control, Verb
 from broker.dbapi.cursor import Cursor
 from broker.dbapi.errors import failure, translated
 from broker.dbapi.twophase import TwoPhase, Xid
-from broker.dbapi.wardrobe import Wardrobe
 from broker.errors import TransactionEnded, UnsafeStatement
-from broker.sql import Kind, Statement
+from broker.sql import Kind, Statement, refuse_without_stream
 from broker.transaction import Transaction, begin_sql
-from broker.wire.belongings import Belongings
-from broker.wire.session import USUAL, Manner, Reply
+from broker.types.converters import Converters
+from broker.wire import Inbox, Manner, Reply
 
 
 def connect(db: Broker) -> Connection:
@@ -65,9 +64,9 @@ class Connection:
         answer is lost is then sent again."""
         self.deferrable = False
         self._db = db  # which sees to forks, and to the environment's end, while it lives
-        self._belongings = Belongings()
-        lender = Wardrobe(db.runner.means.lender, self._belongings)
-        self._runner = db.runner.with_sessions_of(lender)
+        self._converters = db.runner.means.manner.converters
+        self._inbox = Inbox()
+        self._runner = db.runner.with_manner(Manner(inbox=self._inbox))
         self._current = db.runner.current
         self._two_phase = TwoPhase(self)
         self._transaction: Transaction | None = None
@@ -129,9 +128,17 @@ class Connection:
     # What a cursor has it do.
 
     def send(
-        self, statement: Statement, batch: Sequence[Sequence[object]], manner: Manner = USUAL
+        self,
+        statement: Statement,
+        batch: Sequence[Sequence[object]],
+        *,
+        oids: Sequence[int] = (),
+        stream: Any = None,
+        further: Sequence[bytes] = (),
     ) -> Reply:
-        """Run a statement in the transaction, or by itself in autocommit; in one flight."""
+        """Run a statement in the transaction, or by itself in autocommit; in one round trip."""
+        refuse_without_stream(statement, stream)
+        manner = Manner(oids, stream, further, self._converters, self._inbox)
         self._runner.means.guard.check_lent(statement)
         if self._transaction is not None and not self.in_transaction:
             self.end(commit=False)
@@ -189,30 +196,28 @@ class Connection:
     @property
     def notices(self) -> Any:
         """What the server remarked, the last hundred: each the fields of a NoticeResponse."""
-        return self._belongings.notices
+        return self._inbox.notices
 
     @property
     def notifications(self) -> Any:
         """What came by NOTIFY in one of its transactions: (backend's pid, channel, payload)."""
-        return self._belongings.notifications
+        return self._inbox.notifications
 
     @property
     def parameter_statuses(self) -> dict[str, str]:
-        """What the server reported of its settings, in the session it had last."""
-        return self._belongings.parameter_statuses
-
-    @property
-    def py_types(self) -> dict[type, Callable[[Any], Any]]:
-        """How each type of Python's is sent."""
-        return self._belongings.py_types
+        """What the server reported of its settings when it answered the last statement."""
+        return dict(self._inbox.settings)
 
     def register_out_adapter(self, typ: type, out_func: Callable[[Any], Any]) -> None:
         """Send this type of Python's as `out_func` renders it, on this connection."""
-        self._belongings.py_types[typ] = out_func
+        self._converters = (self._converters or Converters()).with_parameter(typ, out_func)
 
-    def register_in_adapter(self, oid: int, in_func: Callable[[str], Any]) -> None:
-        """Convert this type of the server's with `in_func`, on this connection."""
-        self._belongings.register_in_adapter(oid, in_func)
+    def register_in_adapter(self, oid: int | str, in_func: Callable[[str], Any]) -> None:
+        """Convert this type of the server's with `in_func`, on this connection.
+
+        The type is its oid, or its name, as in "hstore" or "app.mood".
+        """
+        self._converters = (self._converters or Converters()).with_result(oid, in_func)
 
     def xid(self, format_id: int, global_transaction_id: str, branch_qualifier: str) -> Xid:
         """Return a transaction id for the calls below; PostgreSQL uses its second part."""

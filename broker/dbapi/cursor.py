@@ -11,7 +11,8 @@ from broker.dbapi.control import control
 from broker.dbapi.errors import failure, translated
 from broker.errors import ParameterError, TransactionEnded
 from broker.sql import Kind, Statement, Style, compile, split
-from broker.wire.session import Manner, Reply
+from broker.wire import Reply
+from broker.wire.rows import Field
 
 if TYPE_CHECKING:
     from broker.dbapi.connection import Connection
@@ -40,8 +41,7 @@ class Cursor:
     def description(self) -> list[Column] | None:
         """The columns: name and type_code (the type's oid); None where there are no rows."""
         return [
-            (each["name"], each["type_oid"], None, None, None, None, None)
-            for each in self._described
+            (each.name, each.type_oid, None, None, None, None, None) for each in self._described
         ] or None
 
     @property
@@ -56,14 +56,13 @@ class Cursor:
         Without parameters the text is sent as it is, percent signs and all. `stream` is what COPY
         reads from or writes to: a file, or for COPY FROM an iterable.
         """
-        connection = self._begin()
+        connection, oids = self._begin(), self._sizes()
         if not args and stream is None:
             self._run(connection, operation)
             return
         statement = compile(operation, Style.FORMAT)
-        manner = Manner(self._oids, stream)
-        self._oids = ()
-        self._take(connection.send(statement, [_values(statement, args or ())], manner))
+        batch = [_values(statement, args or ())]
+        self._take(connection.send(statement, batch, oids=oids, stream=stream))
 
     @translated
     def executemany(self, operation: str, param_sets: Iterable[Sequence[Any]]) -> None:
@@ -71,37 +70,45 @@ class Cursor:
 
         The rows are those of all of them, in order; `rowcount` is the sum.
         """
-        connection = self._begin()
+        connection, oids = self._begin(), self._sizes()
         statement = compile(operation, Style.FORMAT)
-        self._send_many(connection, statement, [_values(statement, each) for each in param_sets])
+        batch = [_values(statement, each) for each in param_sets]
+        self._send_many(connection, statement, batch, oids)
 
     @translated
     def execute_native(self, operation: str, args: Sequence[Any] = ()) -> None:
         """Run a statement whose parameters are $1 … $n, as the server has them."""
-        connection = self._begin()
+        connection, oids = self._begin(), self._sizes()
         if args:
-            self._take(connection.send(_native(operation), [args]))
+            self._take(connection.send(_native(operation), [args], oids=oids))
         else:
             self._run(connection, operation)
 
     @translated
     def executemany_native(self, operation: str, param_sets: Iterable[Sequence[Any]]) -> None:
         """Do what executemany does, for $1 … $n."""
-        self._send_many(self._begin(), _native(operation), list(param_sets))
+        connection, oids = self._begin(), self._sizes()
+        self._send_many(connection, _native(operation), list(param_sets), oids)
 
     @translated
     def callproc(self, procname: str, parameters: Sequence[Any] | None = None) -> Sequence[Any]:
         """CALL a procedure; what it gives back is a row to fetch. Returns the parameters."""
+        connection, oids = self._begin(), self._sizes()
         given = parameters or ()
         marks = ", ".join(["%s"] * len(given))
         statement = compile(f"CALL {procname}({marks})", Style.FORMAT)
-        self._take(self._begin().send(statement, [given]))
+        self._take(connection.send(statement, [given], oids=oids))
         return given
 
     def _begin(self) -> Connection:
         connection = self._live()
         self._forget()
         return connection
+
+    def _sizes(self) -> tuple[int, ...]:
+        """Return what setinputsizes said, which holds for one statement only."""
+        oids, self._oids = self._oids, ()
+        return oids
 
     def _live(self) -> Connection:
         if self._connection is None:
@@ -110,13 +117,16 @@ class Cursor:
         return self._connection
 
     def _send_many(
-        self, connection: Connection, statement: Statement, batch: list[Sequence[Any]]
+        self,
+        connection: Connection,
+        statement: Statement,
+        batch: list[Sequence[Any]],
+        oids: tuple[int, ...],
     ) -> None:
         if statement.kind in (Kind.CONTROL, Kind.COPY):
             raise failure(f"{statement.head} cannot be run many times: use execute()")
-        manner, self._oids = Manner(self._oids), ()
         if batch:
-            self._take(connection.send(statement, batch, manner))
+            self._take(connection.send(statement, batch, oids=oids))
 
     def _run(self, connection: Connection, operation: str) -> None:
         """Run a text without parameters: in one flight, but for what must be by itself."""
@@ -125,14 +135,14 @@ class Cursor:
             reads = all(part.reads for part in parts)
             whole = _native(operation)._replace(text=parts[0].text, reads=reads)
             further = [part.text for part in parts[1:]]
-            self._take(connection.send(whole, [()], Manner(further=further)))
+            self._take(connection.send(whole, [()], further=further))
             return
         for part in parts:
             if not connection.control(control(part.sql), part):
                 self._take(connection.send(part, [()]))
 
     def _forget(self) -> None:
-        self._described: Sequence[Mapping[str, Any]] = ()
+        self._described: Sequence[Field] = ()
         self._rows: Iterator[list[Any]] | None = None
         self._rowcount = -1
 

@@ -54,13 +54,14 @@ from pg8000.dbapi import (
     OperationalError,
     PGInterval,
     ProgrammingError,
-    Range,
     Time,
     TimeFromTicks,
     Timestamp,
     TimestampFromTicks,
     Warning,
 )
+
+from broker.types import Range
 
 _SMALLINT, _REAL, _TIMETZ = 21, 700, 1266
 

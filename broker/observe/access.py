@@ -11,6 +11,7 @@ from enum import Enum
 from broker.errors import (
     AuthenticationFailed,
     BrokerError,
+    ConnectError,
     DeadlineExceeded,
     ProtocolError,
     StatementError,
@@ -82,9 +83,8 @@ def server_fields(error: BaseException) -> Mapping[str, str]:
     C is the SQLSTATE, M the message, R the server's routine.
     """
     for each in _chain(error):
-        given = each.fields if isinstance(each, StatementError) else each.args and each.args[0]
-        if isinstance(given, dict):
-            return {str(key): str(value) for key, value in given.items()}
+        if isinstance(each, (ConnectError, StatementError)) and each.fields:
+            return each.fields
     return {}
 
 

@@ -83,7 +83,7 @@ def _show(session: ExclusiveSession, what: str) -> list[Row]:
         rows = session.run(f"show {what}") or []
     except BrokerError:
         raise
-    except Exception as error:  # the server's own, which pg8000 raises as they are
+    except Exception as error:  # the server's own, raised as pg8000's DatabaseError
         fields = server_fields(error)
         if fields.get("C") == UNKNOWN_PARAMETER:
             raise NotTheConsole(f"PostgreSQL itself answered. {NotTheConsole().args[0]}") from error

@@ -9,6 +9,7 @@ from broker.sql.statement import (
     compile,
     refuse_unnamed,
     refuse_unsafe,
+    refuse_without_stream,
     warm_up,
 )
 
@@ -21,6 +22,7 @@ __all__ = [
     "compile",
     "refuse_unnamed",
     "refuse_unsafe",
+    "refuse_without_stream",
     "split",
     "warm_up",
 ]

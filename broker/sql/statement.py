@@ -43,6 +43,9 @@ class Statement(NamedTuple):
     labels: tuple[str, ...] = ()
     """What the user calls $1 … $n: ":name", or "parameter 1"."""
 
+    copies_writes: bool = False
+    """Whether it is COPY (INSERT … RETURNING …) TO STDOUT, which writes while it sends."""
+
     @property
     def head(self) -> str:
         """How it begins, for an error's text."""
@@ -127,16 +130,19 @@ def _compiled(sql: str, style: Style) -> Statement:
     output.append(sql[since:])
     encoded = _encoded("".join(output))
     said = words.statements
+    kind = kind_of(said)
+    only_reads = all(reads(each) for each in said)
     return Statement(
         sql,
         encoded,
         tuple(parameters.names),
-        kind_of(said),
+        kind,
         hazards.find(said, len(encoded)),
-        reads=all(reads(each) for each in said),
+        reads=only_reads,
         sets=any(each[after_brackets(each) :][:1] in (["set"], ["reset"]) for each in said),
         style=style,
         labels=parameters.labels,
+        copies_writes=kind is Kind.COPY and not only_reads and said[0][1:2] == ["("],
     )
 
 
@@ -210,3 +216,9 @@ def refuse_unsafe(statement: Statement) -> None:
             f"{statement.head} needs a stream: use `with db.session() as session: "
             "session.run('copy …', stream=…)`"
         )
+
+
+def refuse_without_stream(statement: Statement, stream: object) -> None:
+    """Raise UnsafeStatement for a COPY that writes and has nowhere to send what it wrote."""
+    if statement.copies_writes and stream is None:
+        raise UnsafeStatement(f"{statement.head} needs a stream to write to: stream=…")

@@ -1,4 +1,4 @@
-"""The dialect: PostgreSQL with pg8000's types, on the broker's DB-API.
+"""The dialect: that of pg8000, with the broker's values, on the broker's DB-API.
 
 Statements are compiled with the server's own $1 … $n, so that a percent sign is only itself;
 exec_driver_sql() takes what the DB-API takes, %s. Isolation, read-only and deferrable ride with
@@ -9,23 +9,30 @@ once for each engine is asked in one flight.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import time
 from functools import cached_property
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from sqlalchemy import URL, NullPool, Pool
+from sqlalchemy.dialects.postgresql import ranges
 from sqlalchemy.dialects.postgresql.base import (
     PGCompiler,
+    PGDialect,
     PGExecutionContext,
     PGIdentifierPreparer,
 )
-from sqlalchemy.dialects.postgresql.pg8000 import PGDialect_pg8000, ServerSideCursor
+from sqlalchemy.dialects.postgresql.pg8000 import (
+    PGDialect_pg8000,
+    ServerSideCursor,
+    _Pg8000MultiRange,
+)
+from sqlalchemy.dialects.postgresql.pg_catalog import INT2VECTOR, _SpaceVector
 from sqlalchemy.engine.interfaces import BindTyping
 from sqlalchemy.exc import ArgumentError
 
 from broker import dbapi
 from broker.broker import Broker
+from broker.dbapi.errors import failure
 from broker.errors import (
     ConnectionLost,
     DeadlineExceeded,
@@ -33,9 +40,18 @@ from broker.errors import (
     ProtocolError,
     ResultTooLarge,
 )
+from broker.types import Multirange
 
-TIMETZ = 1266  # time with time zone
+INET, CIDR, JSON, JSONB = 869, 650, 114, 3802
 
+_MULTIRANGES = (
+    ranges.INT4MULTIRANGE,
+    ranges.INT8MULTIRANGE,
+    ranges.NUMMULTIRANGE,
+    ranges.DATEMULTIRANGE,
+    ranges.TSMULTIRANGE,
+    ranges.TSTZMULTIRANGE,
+)
 _FACTS = (
     "select current_setting('server_version_num')::int, current_schema(), "
     "current_setting('transaction_isolation'), current_setting('standard_conforming_strings')"
@@ -60,11 +76,34 @@ class NativeServerSideCursor(ServerSideCursor):
         self.cursor.execute_native(declared, args)
 
 
+class BrokerMultiRange(_Pg8000MultiRange):
+    """A multirange, which a list of ranges is not: that is an array."""
+
+    def bind_processor(self, dialect: Any) -> Any:
+        """Return what turns SQLAlchemy's ranges into the broker's."""
+        to_list = super().bind_processor(dialect)  # type: ignore[no-untyped-call]
+
+        def to_multirange(value: Any) -> Any:
+            return Multirange(to_list(value)) if isinstance(value, list) else value
+
+        return to_multirange
+
+
+class BrokerInt2Vector(_SpaceVector, INT2VECTOR):
+    """Numbers with spaces between, as the server writes them."""
+
+
 class BrokerExecutionContext(PGExecutionContext):
     """A statement's way through the broker."""
 
     def create_server_side_cursor(self) -> Any:
         """Return a cursor for `stream_results` and `yield_per`."""
+        if self._dbapi_connection.autocommit:
+            raise failure(
+                "yield_per and stream_results read from a cursor on the server, which lasts for a "
+                "transaction only: use an isolation level other than AUTOCOMMIT, or read without "
+                "them"
+            )
         ident = f"c_{id(self):x}"
         cursor = self._dbapi_connection.cursor()
         return NativeServerSideCursor(cursor, ident)  # type: ignore[no-untyped-call]
@@ -80,11 +119,18 @@ class BrokerDialect(PGDialect_pg8000):
     execution_ctx_cls = BrokerExecutionContext  # type: ignore[assignment]
     statement_compiler = PGCompiler  # type: ignore[assignment]  # pg8000's doubles percent signs
     preparer = PGIdentifierPreparer  # type: ignore[assignment]
+    colspecs: ClassVar[Any] = {  # type: ignore[misc]
+        **PGDialect_pg8000.colspecs,
+        **dict.fromkeys(_MULTIRANGES, BrokerMultiRange),
+        INT2VECTOR: BrokerInt2Vector,
+    }
     _facts: Facts
 
     def __init__(self, **options: Any) -> None:
-        # SQLAlchemy would take the DB-API's, which is exec_driver_sql()'s alone.
-        super().__init__(**{**options, "paramstyle": self.default_paramstyle})  # type: ignore[no-untyped-call]
+        # SQLAlchemy would take the DB-API's, which is exec_driver_sql()'s alone. Not pg8000's
+        # __init__, which refuses native_inet_types: the broker has them.
+        PGDialect.__init__(self, **{**options, "paramstyle": self.default_paramstyle})  # type: ignore[no-untyped-call]
+        self.client_encoding = None
 
     @classmethod
     def import_dbapi(cls) -> ModuleType:
@@ -118,12 +164,16 @@ class BrokerDialect(PGDialect_pg8000):
         return Broker.from_env()
 
     def on_connect(self) -> Any:
-        """Return what gives a connection SQLAlchemy's converters, and one that pg8000 lacks."""
-        adapt = super().on_connect()  # type: ignore[no-untyped-call]
+        """Return what gives a connection the conversions that the engine was asked for."""
+        as_text = self._native_inet_types is False
+        deserialize = self._json_deserializer
 
         def on_connect(connection: dbapi.Connection) -> None:
-            adapt(connection)
-            connection.register_in_adapter(TIMETZ, time.fromisoformat)
+            for oid in (INET, CIDR) if as_text else ():
+                connection.register_in_adapter(oid, str)
+            if deserialize is not None:
+                connection.register_in_adapter(JSON, deserialize)
+                connection.register_in_adapter(JSONB, deserialize)
 
         return on_connect
 

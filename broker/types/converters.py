@@ -9,6 +9,15 @@ from typing import Any
 ResultConverter = Callable[[str], Any]
 Adapter = Callable[[Any], Any]
 
+
+class ConverterFailed(Exception):
+    """An application's own function raised, which is not the server's fault."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 _NONE: Mapping[Any, Any] = MappingProxyType({})
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from broker.types import binary_scalar, text_scalar
 from broker.types.catalog import BUILTIN, TypeInfo
-from broker.types.converters import Converters, ResultConverter
+from broker.types.converters import ConverterFailed, Converters, ResultConverter
 
 Decoder = Callable[[bytes], Any]
 Catalog = Mapping[int, TypeInfo]
@@ -32,8 +32,8 @@ def decoder(
     """Return the function that makes Python's value of a cell that is not NULL.
 
     `format` is 0 for text, which is UTF-8, and 1 for binary. The function raises ValueError for
-    malformed bytes, and whatever a converter raises. A type that is neither built in nor in the
-    catalog comes back as its text; one that has no rule in binary, as its bytes.
+    malformed bytes, and ConverterFailed where a converter raises. A type that is neither built in
+    nor in the catalog comes back as its text; one that has no rule in binary, as its bytes.
     """
     return _text(oid, catalog, converters, 0) if format == 0 else _binary(oid, catalog, 0)
 
@@ -74,7 +74,11 @@ def _converter(
 
 
 def _converted(function: ResultConverter, cell: bytes) -> Any:
-    return function(cell.decode())
+    text = cell.decode()
+    try:
+        return function(text)
+    except Exception as error:
+        raise ConverterFailed(error) from error
 
 
 def _text(oid: int, catalog: Catalog, converters: Converters | None, depth: int) -> Decoder:

@@ -6,6 +6,7 @@ import re
 from binascii import a2b_hex
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from math import isinf
 from typing import Any
 
 from broker.types import moment
@@ -49,19 +50,33 @@ def _interval() -> Decoder:
     return read
 
 
+_FLOAT_DIGITS = 308  # a number that is shorter and has no exponent is within float's range
+
+
+def _float_or_decimal(digits: str) -> float | Decimal:
+    value = float(digits)
+    return Decimal(digits) if isinf(value) else value
+
+
 def _json() -> Decoder:
     from json import loads  # weight
 
     def read(cell: bytes) -> Any:
         text = cell.decode()
         try:
-            return loads(text)
+            if len(cell) < _FLOAT_DIGITS and b"e" not in cell and b"E" not in cell:
+                return loads(text)
+            return loads(text, parse_float=_float_or_decimal)  # which may be beyond float
         except RecursionError:
             raise ValueError("a JSON value is nested too deep for Python") from None
         except ValueError as error:
             if "digits" not in str(error):  # sys.set_int_max_str_digits
                 raise
-            return loads(text, parse_int=lambda digits: int(Decimal(digits)))
+            return loads(
+                text,
+                parse_float=_float_or_decimal,
+                parse_int=lambda digits: int(Decimal(digits)),
+            )
 
     return read
 

@@ -19,7 +19,7 @@ _WOULD_BLOCK = (BlockingIOError, InterruptedError, SSLWantReadError, SSLWantWrit
 
 
 class Channel:
-    """A connected socket, as the receive loop and pg8000 want it.
+    """A connected socket whose every wait ends with the deadline.
 
     Every method raises ConnectionLost when the peer is gone, DeadlineExceeded when `deadline`
     passes, and ResultTooLarge when more comes than there is `room` for; after any of them, the
@@ -31,67 +31,81 @@ class Channel:
     ) -> None:
         self.socket = sock
         self.max_answer_bytes = max_answer_bytes
-        self.room = max_answer_bytes
-        """Bytes that may still come. The receive loop sets it for each flight."""
-        self.buffer = b""
-        self.position = 0
-        self.settled = False
-        """Whether all that was sent has been answered. The receive loop sets it."""
+        self._room = max_answer_bytes  # bytes that may still come in this round trip
         self._deadline = deadline
         self._timed = False  # the socket's time limit is what is left from now
-        self._outgoing: list[bytes] = []
+        self._received: list[bytes] = []  # while something was sent
 
     def bound(self, deadline: Deadline) -> None:
-        """Let no flight from here on outlive `deadline`."""
+        """Let no wait from here on outlive `deadline`."""
         self._deadline = deadline
+
+    def begin(self, deadline: Deadline, *, limited: bool) -> None:
+        """Begin a round trip that ends with `deadline`; `limited` is whether its answer is.
+
+        Raises DeadlineExceeded where no time is left, and ConnectionLost where another thread has
+        closed the socket: nothing was sent then.
+        """
+        self._deadline = deadline
+        self._room = self.max_answer_bytes if limited else math.inf
+        self.arm()
 
     def _late(self) -> DeadlineExceeded:
         deadline = self._deadline
         return DeadlineExceeded.at("statement", deadline.budget_s(), deadline.took_s())
 
-    def _set_timeout(self) -> None:
+    def arm(self) -> None:
+        """Give the next wait the time that is left; DeadlineExceeded where that is none."""
+        try:
+            self._arm()
+        except (OSError, ValueError) as error:  # another thread closed the socket
+            raise ConnectionLost(f"the session ended: {error}", may_have_run=False) from error
+
+    def _arm(self) -> None:
         remaining_s = self._deadline.remaining_s()
         if remaining_s <= 0:
             raise self._late()
         self.socket.settimeout(None if remaining_s == math.inf else remaining_s)
         self._timed = True
 
-    def send(self, data: bytes) -> None:
-        """Send all of it. The server may answer meanwhile: the answers are kept, so that neither
-        side ever waits for the other to read.
+    def send(self, data: bytes, *, at_once: bool = True) -> bytes:
+        """Send all of it, and return what came meanwhile: the server may answer before it has read
+        everything, and neither side may wait for the other to read.
 
-        ConnectionLost from here says that nothing ran: the flight's Sync, which comes last and
-        commits, did not leave.
+        `at_once`: whether nothing was sent before that the server may not have read yet, so that
+        a little finds its place in the system's buffer.
+
+        ConnectionLost from here says that nothing ran: the round trip's Sync, which comes last and
+        commits, did not leave. What had come until then, `look` returns.
         """
         try:
-            self._set_timeout()
-            self.settled = False
-            if len(data) <= SEND_AT_ONCE_BYTES:
+            if not self._timed:
+                self._arm()
+            if at_once and len(data) <= SEND_AT_ONCE_BYTES:
                 self.socket.sendall(data)
-            else:
-                self._send_and_receive(data)
-        except TimeoutError as error:
-            raise self._late() from error
+                return b""
+            self._exchange(memoryview(data))
+            self._arm()
         except (OSError, ValueError) as error:  # ValueError: another thread closed the socket
+            if _is_ours(error):
+                raise self._late() from error
             raise ConnectionLost(
                 f"the session ended before the statement was sent: {error}", may_have_run=False
             ) from error
+        return self._taken()
 
-    def _make_room(self, size: int) -> None:
-        self.room -= size
-        if self.room < 0:
+    def _taken(self) -> bytes:
+        data = b"".join(self._received)
+        self._received.clear()
+        return data
+
+    def _take_room(self, size: int) -> None:
+        self._room -= size
+        if self._room < 0:
             limit_mb = self.max_answer_bytes / BYTES_PER_MB
             raise ResultTooLarge(f"over {limit_mb:g} MB came. {ResultTooLarge().args[0]}")
 
-    def _send_and_receive(self, data: bytes) -> None:
-        received = [self.buffer[self.position :]]
-        try:
-            self._exchange(memoryview(data), received)
-        finally:  # the server's last words, too, are among what came
-            self.buffer, self.position = b"".join(received), 0
-        self._set_timeout()
-
-    def _exchange(self, view: memoryview, received: list[bytes]) -> None:
+    def _exchange(self, view: memoryview) -> None:
         """Send all of it, and take in what comes meanwhile."""
         self.socket.settimeout(0)
         with selectors.DefaultSelector() as selector:
@@ -103,7 +117,7 @@ class Channel:
                 events = selector.select(None if remaining_s == math.inf else remaining_s)
                 ready = events[0][1] if events else 0
                 if ready & selectors.EVENT_READ:
-                    received.append(self._receive_now())
+                    self._received.append(self._receive_now())
                 if ready & selectors.EVENT_WRITE:
                     view = view[self._send_now(view[:RECEIVE_BYTES]) :]
 
@@ -123,48 +137,50 @@ class Channel:
             raise ConnectionLost(
                 "the server closed the session before the statement was sent", may_have_run=False
             )
-        self._make_room(len(data))
+        self._take_room(len(data))
         return data
 
-    def fill(self, need: int = 1) -> None:
-        """Receive `need` more bytes at the least, and move what is unread to the buffer's start."""
-        chunks = [self.buffer[self.position :]] if self.position < len(self.buffer) else []
+    def receive(self, need: int = 1) -> bytes:
+        """Return `need` bytes at the least, and what has come besides."""
+        data = self._receive(need)
+        if len(data) >= need:
+            return data
+        chunks, need = [data], need - len(data)
         while need > 0:
-            chunk = self._receive(need)
-            chunks.append(chunk)
-            need -= len(chunk)
-        self.buffer = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        self.position = 0
+            data = self._receive(need)
+            chunks.append(data)
+            need -= len(data)
+        return b"".join(chunks)
 
     def _receive(self, need: int) -> bytes:
         try:
             if not self._timed:  # this wait gets what is left, not the whole time again
-                self._set_timeout()
+                self._arm()
             self._timed = False
             data = self.socket.recv(min(max(need, RECEIVE_BYTES), MAX_RECEIVE_BYTES))
-        except TimeoutError as error:
-            raise self._late() from error
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            if _is_ours(error):
+                raise self._late() from error
             raise ConnectionLost(f"the session ended: {error}") from error
         if not data:
             raise ConnectionLost("the server closed the session")
-        self._make_room(len(data))
+        self._take_room(len(data))
         return data
 
-    def look(self) -> bool:
-        """Take in what has already come, without waiting; tell whether the peer is still there."""
+    def look(self) -> tuple[bytes, bool]:
+        """Return what has already come, without waiting, and whether the peer is still there."""
+        received = self._taken()
         try:
             self.socket.settimeout(0)
             while data := self.socket.recv(RECEIVE_BYTES):
-                self.buffer = self.buffer[self.position :] + data
-                self.position = 0
-                if len(self.buffer) > MAX_RECEIVE_BYTES:  # nobody says so much unasked
-                    return False
+                received += data
+                if len(received) > MAX_RECEIVE_BYTES:  # nobody says so much unasked
+                    return received, False
         except _WOULD_BLOCK:
-            return True
-        except OSError:
-            return False
-        return False
+            return received, True
+        except (OSError, ValueError):
+            return received, False
+        return received, False
 
     def hang_up(self, last_word: bytes, within_s: float) -> bool:
         """Say the last word, then drop what comes; tell whether the peer hung up in time."""
@@ -189,31 +205,11 @@ class Channel:
             return False
         return False
 
-    # The face of the file object that pg8000 makes of its socket.
-
-    def makefile(self, mode: str) -> Channel:  # noqa: ARG002  pg8000 asks for "rwb"
-        """Return the channel itself: it buffers already."""
-        return self
-
-    def read(self, size: int) -> bytes:
-        """Return exactly `size` bytes."""
-        missing = self.position + size - len(self.buffer)
-        if missing > 0:
-            self.fill(missing)
-        start = self.position
-        self.position += size
-        return self.buffer[start : self.position]
-
-    def write(self, data: bytes) -> None:
-        """Keep it for the next flush."""
-        self._outgoing.append(bytes(data))
-
-    def flush(self) -> None:
-        """Send what was written."""
-        data = b"".join(self._outgoing)
-        self._outgoing.clear()
-        self.send(data)
-
     def close(self) -> None:
         """Close the socket; the server sees the end of it."""
         self.socket.close()
+
+
+def _is_ours(error: Exception) -> bool:
+    """Tell whether our time limit passed; TCP's own (ETIMEDOUT) says that the peer is gone."""
+    return isinstance(error, TimeoutError) and error.errno is None

@@ -7,9 +7,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 
-from pg8000.exceptions import DatabaseError, Error
-
-from broker.deadline import Clock, Deadline
+from broker.deadline import Clock, Deadline, Instant
 from broker.errors import (
     AuthenticationFailed,
     BrokerError,
@@ -21,13 +19,20 @@ from broker.errors import (
     ServerUnavailable,
     TlsFailed,
 )
-from broker.settings import PEM_BEGINS, Settings, Tls
-from broker.wire import translate
+from broker.settings import PEM_BEGINS, Flavour, Settings, Tls
+from broker.wire import messages
 from broker.wire.channel import BYTES_PER_MB, Channel
+from broker.wire.connection import Connection
+from broker.wire.exchange import Exchange, Wants
+from broker.wire.protocol import Protocol
 from broker.wire.session import Session
+from broker.wire.startup import StartUp
 
-_CANCEL_REQUEST = b"\0\0\0\x10\x04\xd2\x16\x2e"  # the same: CancelRequest, 16 bytes with the key
-_SSL_REQUEST = b"\0\0\0\x08\x04\xd2\x16\x2f"  # PostgreSQL manual, 54.7: SSLRequest
+# What a role, a database or the server has set otherwise must change no value. These are taken at
+# start-up by PostgreSQL and every pooler; the rest can be read in every form, but for the digits of
+# a float, which the session sees to where they cannot be set here (broker.bound).
+_EVERYWHERE = {"client_encoding": "UTF8", "DateStyle": "ISO"}
+_RDS_PROXY = {"extra_float_digits": "1"}
 # A peer that is gone is found within about 90 s where nothing is under way, and 30 s after what
 # was sent was not acknowledged; the system's defaults are over 2 hours and 15 minutes. (tcp(7))
 _KEEPALIVE = {
@@ -78,15 +83,18 @@ def connect(
         sock = _tcp(settings, deadline)
         if context is not None:
             sock = _tls(sock, context, settings.host, deadline)
-        return Session(
-            Channel(sock, deadline, settings.max_result_mb * BYTES_PER_MB),
-            clock.now(),
-            user=settings.user,
-            database=settings.database,
-            password=password,
-            application_name=settings.application_name,
-            startup_params={"client_encoding": "UTF8", **(startup or {})},
-        )
+        channel = Channel(sock, deadline, settings.max_result_mb * BYTES_PER_MB)
+        parameters = {
+            "user": settings.user,
+            "database": settings.database,
+            **({"application_name": name} if (name := settings.application_name) else {}),
+            **_EVERYWHERE,
+            **(_RDS_PROXY if settings.flavour is Flavour.RDS_PROXY else {}),
+            **(startup or {}),
+        }
+        starting = StartUp(parameters, password, _certificate(sock))
+        asks_for_digits = "extra_float_digits" not in parameters
+        return start_up(channel, starting, clock.now(), asks_for_digits=asks_for_digits)
     except BaseException as error:
         if sock is not None:
             sock.close()
@@ -99,14 +107,33 @@ def connect(
         raise
 
 
+def start_up(
+    channel: Channel, starting: StartUp, now: Instant, *, asks_for_digits: bool = False
+) -> Session:
+    """Introduce the client to the server at the other end of a channel, and return the session."""
+    conversation = Protocol()
+    conversation.begin(Exchange(starting=starting))
+    conversation.receive(channel.send(messages.startup(starting.parameters)))
+    while (wants := conversation.advance()) is not Wants.NOTHING:
+        if wants is Wants.SEND:
+            conversation.receive(channel.send(conversation.outgoing))
+        else:
+            conversation.receive(channel.receive(conversation.missing))
+    return Session(Connection(channel, conversation), now, asks_for_digits=asks_for_digits)
+
+
+def _certificate(sock: socket.socket) -> bytes | None:
+    return sock.getpeercert(binary_form=True) if isinstance(sock, ssl.SSLSocket) else None
+
+
 def _translated(error: Exception, where: str) -> BrokerError:
     """Return the error of ours that says what stopped the attempt."""
-    if isinstance(error, DatabaseError):
-        return translate.connect_error(error.args[0])
     if isinstance(error, ConnectionLost):
         return ServerUnavailable(f"{where} closed the connection while it was being opened")
     if isinstance(error, (DeadlineExceeded, TimeoutError)):
         return ServerUnavailable(f"{where} did not answer in time")
+    if isinstance(error, AuthenticationFailed) and error.sqlstate is None:
+        return AuthenticationFailed(f"{where}: {error.args[0]}")
     if isinstance(error, BrokerError):
         return error
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
@@ -117,8 +144,6 @@ def _translated(error: Exception, where: str) -> BrokerError:
         return ServerUnavailable(f"the name in {where} cannot be resolved: {error}")
     if isinstance(error, OSError):
         return ServerUnavailable(f"{where}: {error.strerror or error}")
-    if isinstance(error, Error) or type(error).__module__.startswith("scramp"):
-        return AuthenticationFailed(f"{where}: {error}")
     return ProtocolError(f"{where} does not speak PostgreSQL's protocol: {error!r}")
 
 
@@ -151,7 +176,7 @@ def _tls(
     sock: socket.socket, context: ssl.SSLContext, host: str, deadline: Deadline
 ) -> socket.socket:
     sock.settimeout(max(deadline.remaining_s(), 0.001))
-    sock.sendall(_SSL_REQUEST)
+    sock.sendall(messages.SSL_REQUEST)
     sock.settimeout(max(deadline.remaining_s(), 0.001))
     answer = sock.recv(1)  # one byte: what followed it would not be from within TLS
     if answer == b"S":
@@ -183,5 +208,5 @@ def cancel(
                 sock = _tls(sock, context, settings.host, deadline)
             with sock:
                 sock.settimeout(max(deadline.remaining_s(), 0.001))
-                sock.sendall(_CANCEL_REQUEST + key)
+                sock.sendall(messages.cancel_request(key))
                 sock.recv(1)  # the server closes once it has seen to it

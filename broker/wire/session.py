@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import socket
-import threading
 from collections.abc import Mapping, Sequence
-from enum import Enum
-from typing import Any, NamedTuple, Protocol
-
-from pg8000.exceptions import DatabaseError, InterfaceError
+from typing import Any, Protocol
 
 from broker import bound
 from broker.deadline import Deadline, Instant
@@ -18,17 +13,20 @@ from broker.errors import (
     BrokerError,
     ConnectionLost,
     DeadlineExceeded,
-    ParameterError,
     ProtocolError,
-    UnsafeStatement,
     WriteRefused,
 )
-from broker.wire import encode, translate
-from broker.wire.channel import Channel
-from broker.wire.connection import Answer, SingleFlight
-from broker.wire.values import rendered
+from broker.types import catalog, parameters
+from broker.types.converters import ConverterFailed, Converters
+from broker.wire import messages, rows, translate
+from broker.wire.connection import Connection, Sighting
+from broker.wire.exchange import Exchange, ResultSet, Status
+from broker.wire.in_force import InForce
+from broker.wire.known_types import KnownTypes
+from broker.wire.protocol import unreadable
+from broker.wire.request import USUAL, Manner, Prepared, Reply
+from broker.wire.rows import Decoder
 
-_TERMINATE = b"X\0\0\0\x04"
 _ids = itertools.count(1)
 END_S = 0.2  # a server that is well hangs up within some ms
 
@@ -46,61 +44,24 @@ class Lease(Protocol):
         """Let the place expire."""
 
 
-class Status(Enum):
-    """Where a session stands, as ReadyForQuery tells it."""
+class Session:
+    """A server connection that the pool keeps, and what it needs to know of it.
 
-    IDLE = b"I"
-    TRANSACTION = b"T"
-    FAILED = b"E"
+    One thread at a time: a second one gets UsageError, never an answer that is not its own.
+    """
 
+    def __init__(
+        self,
+        connection: Connection,
+        opened_at: Instant,
+        *,
+        asks_for_digits: bool = False,
+    ) -> None:
+        """Take over a connection that has started up.
 
-class Sighting(NamedTuple):
-    """What a look at an idle session's socket saw."""
-
-    alive: bool
-    sqlstate: str | None = None
-    message: str | None = None
-
-
-class Reply(NamedTuple):
-    """What the server answered to a flight's last statement."""
-
-    columns: tuple[str, ...]
-    rows: list[list[Any]]
-    row_count: int
-    """Rows returned or changed, over the whole batch; -1 where the server counts none."""
-    tag: bytes
-    """The command tag, such as b"INSERT 0 1"."""
-    afterwards: bytes | None = None
-    """The cell that the statement behind it gave, where one was sent along."""
-    described: Sequence[Mapping[str, Any]] = ()
-    """The columns as pg8000 describes them: `name`, `type_oid`, …"""
-
-
-class Manner(NamedTuple):
-    """How a statement is run, where it is not the usual way."""
-
-    oids: Sequence[int] = ()
-    """The parameters' types; -1, and those left out, are the server's to infer."""
-    stream: Any = None
-    """What COPY reads from or writes to, as pg8000 has it."""
-    further: Sequence[bytes] = ()
-    """Statements without parameters, run behind it in the same flight."""
-
-    @property
-    def single(self) -> bool:
-        """Whether it is one statement that has all it needs in itself."""
-        return self.stream is None and not self.further
-
-
-USUAL = Manner()
-
-
-class Session(SingleFlight):
-    """A server connection that the pool keeps, and what it needs to know of it."""
-
-    def __init__(self, channel: Channel, opened_at: Instant, **options: Any) -> None:
-        """Start up on a connected channel; the errors are pg8000's and the channel's own."""
+        `asks_for_digits`: whether extra_float_digits could not be set at start-up, as behind
+        PgBouncer, so that a role's own may round what is read.
+        """
         self.number = next(_ids)
         self.opened_at = self.last_used = opened_at
         self.refused: WriteRefused | None = None
@@ -108,9 +69,10 @@ class Session(SingleFlight):
         self.demoted = False  # its server is read-only
         self.lease: Lease | None = None
         """Its place under the fleet-wide cap, where there is one."""
-        self._limit_ms: int | None = None  # statement_timeout outside of transactions, once known
-        self._bound_ms: int | None = None  # what rode in the transaction that is open
-        super().__init__(channel, **options)
+        self._in_force = InForce(asks_for_digits=asks_for_digits)
+        self._connection = connection
+        self._protocol = connection.protocol
+        self._types = KnownTypes()
 
     def __repr__(self) -> str:
         state = self.status.name.lower() if self.whole else "unusable"
@@ -118,18 +80,45 @@ class Session(SingleFlight):
 
     @property
     def status(self) -> Status:
-        """Where the session stands after its last flight."""
-        return Status(self._transaction_status)
+        """Where the session stands after its last round trip."""
+        return self._protocol.status
+
+    @property
+    def whole(self) -> bool:
+        """Whether every round trip so far was answered to its end; if not, it must be retired."""
+        return self._connection.whole
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether it was left with a statement still under way, which is to be canceled."""
+        return self._connection.gave_up
+
+    @property
+    def lost(self) -> bool:
+        """Whether the peer ended it."""
+        return self._connection.lost
 
     @property
     def clean(self) -> bool:
         """Whether the next user would find it as if new: whole, and in no transaction."""
-        return self.whole and self._transaction_status == b"I" and not self.demoted
+        return self.whole and self.status is Status.IDLE and not self.demoted
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether a thread is in the middle of a round trip."""
+        return self._connection.in_flight
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """What the server reports of its settings (ParameterStatus)."""
+        return self._protocol.parameter_statuses
 
     @property
     def cancel_key(self) -> bytes:
         """What a CancelRequest names this session by: its process id and secret."""
-        return self._backend_key_data or b""
+        return self._protocol.backend_key
+
+    # Statements
 
     def execute(
         self,
@@ -141,124 +130,237 @@ class Session(SingleFlight):
         afterwards: bytes | None = None,
         rides: bool = True,
         manner: Manner = USUAL,
+        labels: Sequence[str] = (),
     ) -> Reply:
-        """Run a statement once for each list of parameters in `batch`, all in one flight.
+        """Run a statement once for each list of parameters in `batch`, all in one round trip.
 
         `begin` starts a transaction ahead of it; `afterwards` is run behind it, and gives one cell
         or none (never behind COPY FROM, which would take it for data). With `rides`, the deadline
-        goes along as statement_timeout where the rule in broker.bound asks for it.
+        goes along as statement_timeout where the rule in broker.bound asks for it. `labels` is
+        what the caller calls each parameter, for errors.
 
         Raises StatementError if the server refuses it: the session is then as usable as before.
         After ConnectionLost, ProtocolError, or DeadlineExceeded on our side it is not `whole`,
-        and the statement may have run. ParameterError and UsageError send nothing.
+        and the statement may have run. ParameterError and UsageError send nothing. What a stream
+        raises is raised as it is: COPY FROM has then kept nothing, and the session of COPY TO is
+        not `whole`.
         """
-        prelude = [encode.unaccompanied(begin)] if begin else []
+        statement, executions = self._statement(text, batch, manner, labels)
+        before = self.status
+        prefixes = [messages.execute_undescribed(begin)] if begin else []
         bound_ms = None
-        was_idle = self._transaction_status == b"I"
         if rides:
-            in_force_ms = self._limit_ms if self._bound_ms is None else self._bound_ms
-            bound_ms = bound.riding_ms(deadline.remaining_s(), in_force_ms)
-            if bound_ms is not None:  # in a transaction, its own statements may have set one
-                known = self._limit_ms is not None and was_idle
-                prelude.append(encode.unaccompanied(bound.riding_sql(bound_ms, known=known)))
-        answer = Answer(len(prelude), len(batch) + len(manner.further), manner.stream)
-        last = encode.unaccompanied(afterwards) + encode.SYNC if afterwards else encode.SYNC
-        types = (encode.parameter_types(manner.oids),) if manner.oids else ()
-        parse, further = encode.parse(text, *types), map(encode.accompanied, manner.further)
-        data = b"".join((*prelude, parse, *self._executions(batch), *further, last))
-        refused = None
-        try:
-            self._fly(data, answer, deadline)
-        except DatabaseError as error:
-            refused = error.args[0]  # and not the cause of ours: it would show a refused row whole
-        except InterfaceError as error:  # the answer is whole, but not of this protocol
-            raise UnsafeStatement(f"{error}: use db.session()") from error
-        self._learn(answer, bound_ms, was_idle=was_idle)
-        if refused is not None:
-            lists = any(isinstance(value, list | tuple) for value in batch[0])
-            raise self._refusal(refused, deadline, lists=lists)
-        rows = answer.rows or []
-        return Reply(
-            answer.names,
-            rows,
-            answer.row_count,
-            answer.tag,
-            answer.afterwards,
-            answer.columns or (),
-        )
+            bound_ms = self._in_force.bound_ms(deadline.remaining_s())
+            prefix = self._in_force.prefix(bound_ms, before)
+            if prefix is not None:
+                prefixes.append(messages.execute_undescribed(prefix))
+        behind = [messages.execute_described(each) for each in manner.further]
+        if afterwards:
+            behind.append(messages.execute_undescribed(afterwards))
+        exchange = Exchange(len(prefixes), executions + len(manner.further), inbox=manner.inbox)
+        data = b"".join((*prefixes, statement, *behind, messages.SYNC))
+        self._connection.exchange(data, exchange, deadline, manner.stream)
+        self._learn(exchange, bound_ms, before)
+        if exchange.error is not None:
+            lists = any(isinstance(value, list | tuple) for row in batch for value in row)
+            raise self._refusal(exchange.error, deadline, lists=lists, labels=labels)
+        return self._reply(exchange, manner.converters, deadline)
 
-    def _executions(self, batch: Sequence[Sequence[object]]) -> list[bytes]:
-        """Return Bind and Execute for each list of parameters; only the first is described, since
-        the same statement has the same columns every time.
+    @staticmethod
+    def _statement(
+        text: bytes,
+        batch: Sequence[Sequence[object]],
+        manner: Manner,
+        labels: Sequence[str],
+    ) -> tuple[bytes, int]:
+        """Return Parse, Bind and Execute for each list of parameters, and how many there are.
+
+        Only the first of those with the same types is parsed and described: the others have the
+        same columns.
         """
-        messages: list[bytes] = []
-        describe = encode.DESCRIBE_PORTAL
-        py_types, encoding = self.py_types, self._client_encoding
+        if len(batch) == 1 and not batch[0]:
+            return messages.execute_described(text), 1
+        adapters = manner.converters.adapters if manner.converters else None
+        parts: list[bytes] = []
+        bind, execute = messages.bind, messages.EXECUTE
+        for group in parameters.encode_batch(batch, labels, manner.oids, adapters):
+            (formats, cells), *others = group.rows
+            parts += (messages.parse(text, group.oids), bind(cells, formats))
+            parts += (messages.DESCRIBE_PORTAL, execute)
+            for formats, cells in others:
+                parts += (bind(cells, formats), execute)
+        return b"".join(parts), len(batch)
+
+    def query(self, text: bytes, deadline: Deadline, manner: Manner = USUAL) -> Reply:
+        """Run one or more statements without parameters, by the simple protocol.
+
+        The rows are those of all of them; the rest of the reply is the last one's.
+        """
+        exchange = Exchange(synced=False, inbox=manner.inbox)
+        self._connection.exchange(messages.query(text), exchange, deadline, manner.stream)
+        self._learn(exchange, None, self.status)
+        if exchange.error is not None:
+            raise self._refusal(exchange.error, deadline)
+        return self._reply(exchange, manner.converters, deadline)
+
+    def prepare(self, name: bytes, text: bytes, deadline: Deadline) -> Prepared:
+        """Have the server keep a statement under this name; one round trip."""
+        data = messages.parse(text, (), name) + messages.describe_statement(name) + messages.SYNC
+        exchange = Exchange(statements=0)
+        self._connection.exchange(data, exchange, deadline)
+        if exchange.error is not None:
+            raise self._refusal(exchange.error, deadline)
+        described = exchange.result_sets[0].description if exchange.result_sets else rows.NO_COLUMNS
+        formats = self._types.result_formats(field.type_oid for field in described.fields)
+        codes = messages.format_codes(formats)
+        return Prepared(name, exchange.parameter_types, described.fields, codes)
+
+    def execute_prepared(
+        self,
+        prepared: Prepared,
+        values: Sequence[object],
+        deadline: Deadline,
+        *,
+        labels: Sequence[str] = (),
+        manner: Manner = USUAL,
+    ) -> Reply:
+        """Run a statement that was prepared; one round trip."""
+        adapters = manner.converters.adapters if manner.converters else None
+        codes = prepared.result_formats if manner.converters is None else messages.ALL_TEXT
+        groups = parameters.encode_batch([values], labels, prepared.oids, adapters)
+        formats, cells = groups[0].rows[0]
+        bind = messages.bind(cells, formats, prepared.name, codes)
+        data = bind + messages.DESCRIBE_PORTAL + messages.EXECUTE + messages.SYNC
+        exchange = Exchange(inbox=manner.inbox)
+        self._connection.exchange(data, exchange, deadline, manner.stream)
+        if exchange.error is not None:
+            raise self._refusal(exchange.error, deadline, labels=labels)
+        return self._reply(exchange, manner.converters, deadline)
+
+    def close_prepared(self, prepared: Prepared, deadline: Deadline) -> None:
+        """Have the server forget a prepared statement; one round trip."""
+        data = messages.close_statement(prepared.name) + messages.SYNC
+        self._connection.exchange(data, Exchange(statements=0), deadline)
+
+    # What is learned from an answer
+
+    def _learn(self, exchange: Exchange, bound_ms: int | None, before: Status) -> None:
         try:
-            for values in batch:
-                texts = rendered(py_types, values) if values else ()
-                messages += (encode.bind(texts, encoding), describe, encode.EXECUTE)
-                describe = b""
-        except ParameterError:
+            self._in_force.learn(exchange, bound_ms, before, self.status)
+        except ProtocolError:
+            self._protocol.abandon()
             raise
-        except Exception as error:  # whatever a value's own __str__ or adapter raises
-            raise ParameterError(f"a parameter cannot be sent: {error}") from error
-        return messages
 
-    def _learn(self, answer: Answer, bound_ms: int | None, *, was_idle: bool) -> None:
-        """Keep what the server enforces from here on."""
-        if answer.in_force is not None and self._limit_ms is None and was_idle:
-            try:
-                self._limit_ms = bound.milliseconds(answer.in_force.decode())
-            except ValueError as error:
-                raise ProtocolError(f"statement_timeout cannot be read: {error}") from error
-        if self._transaction_status == b"I" or answer.tag == b"ROLLBACK":
-            self._bound_ms = None  # ROLLBACK TO SAVEPOINT takes back what was set since
-        elif bound_ms is not None:
-            self._bound_ms = bound_ms
-
-    def _refusal(self, fields: translate.Fields, deadline: Deadline, *, lists: bool) -> BrokerError:
+    def _refusal(
+        self,
+        fields: translate.Fields,
+        deadline: Deadline,
+        *,
+        lists: bool = False,
+        labels: Sequence[str] = (),
+    ) -> BrokerError:
         lead_s = (bound.LEAD_MS + 5) / 1000  # 5 ms: rounding of the server's timer
         if fields.get("C") == translate.CANCELED and deadline.remaining_s() <= lead_s:
             budget_s, took_s = deadline.budget_s(), deadline.took_s()
             return DeadlineExceeded.at("statement", budget_s, took_s, translate.CANCELED)
-        error = translate.statement_error(fields, lists=lists)
+        error = translate.statement_error(fields, lists=lists, labels=labels)
         if isinstance(error, WriteRefused):
             self.refused = error
         return error
 
-    def bound(self, deadline: Deadline) -> None:
-        """Let no flight from here on outlive `deadline`, those of pg8000's own calls included."""
-        self._channel.bound(deadline)
+    # Results
+
+    def _reply(
+        self, exchange: Exchange, converters: Converters | None, deadline: Deadline
+    ) -> Reply:
+        description = rows.NO_COLUMNS
+        found: list[list[Any]] = []
+        for result_set in exchange.result_sets:
+            description = result_set.description
+            some = self._rows(result_set, converters, deadline)
+            if found:
+                found += some
+            else:
+                found = some
+        return Reply(
+            description.names,
+            found,
+            exchange.row_count,
+            exchange.tag,
+            exchange.suffix_cell,
+            description.fields,
+        )
+
+    def _rows(
+        self, result_set: ResultSet, converters: Converters | None, deadline: Deadline
+    ) -> list[list[Any]]:
+        if not result_set.cells:
+            return [[] for _ in range(result_set.empty_rows)]
+        if not result_set.cells[0]:
+            return []
+        for types_are_new in (False, True):
+            decoders = self._decoders(result_set, converters, deadline)
+            try:
+                return rows.decode(result_set.cells, decoders)
+            except ConverterFailed as failed:  # which spoils nothing, and is the caller's own
+                raise failed.error from failed.error.__cause__
+            except Exception as error:
+                may_be_outdated = isinstance(error, ValueError) and not types_are_new
+                if not (may_be_outdated and self._types.forget()):
+                    raise unreadable(error) from error
+        raise AssertionError("unreachable")
+
+    def _decoders(
+        self, result_set: ResultSet, converters: Converters | None, deadline: Deadline
+    ) -> list[Decoder]:
+        """Return what reads each column; a type of the database's own is looked up once."""
+        decoders = self._types.decoders(result_set, converters)
+        if decoders is not None:
+            return decoders
+        oids = self._types.unknown(result_set, converters)
+        self._types.learn(oids, self._look_up(oids, deadline))
+        return self._types.decoders(result_set, converters) or []
+
+    def _look_up(self, oids: Sequence[int], deadline: Deadline) -> list[list[Any]]:
+        """Return what pg_type says of these types and of those they are made of: one round trip."""
+        if self.status is Status.FAILED:
+            return []
+        wanted = b"{%b}" % ",".join(map(str, oids)).encode()
+        parse, bind = messages.parse(catalog.LOOKUP_SQL), messages.bind([wanted])
+        data = parse + bind + messages.DESCRIBE_PORTAL + messages.EXECUTE + messages.SYNC
+        exchange = Exchange()
+        try:
+            self._connection.exchange(data, exchange, deadline)
+        except ConnectionLost as lost:  # the statement whose types these are has run
+            lost.may_have_run = True
+            raise
+        except DeadlineExceeded:
+            if self.status is Status.IDLE:  # and is committed: nobody is to take it for not sent
+                self._protocol.abandon()
+            raise
+        if exchange.error is not None:
+            if self.status is Status.IDLE:  # and is committed
+                said = exchange.error.get("M")
+                raise ProtocolError(f"the types of the answer cannot be looked up: {said}")
+            raise self._refusal(exchange.error, deadline)
+        (found,) = exchange.result_sets
+        return rows.decode(found.cells, [bytes.decode] * len(found.cells))
+
+    # The session's life
 
     def look(self) -> Sighting:
         """Look at the socket of the idle session, without waiting and without a round trip."""
-        alive = self._channel.look()
-        try:
-            self.take_unasked()
-        except ConnectionLost as lost:
-            return Sighting(False, lost.sqlstate, lost.args[0])
-        except Exception as error:  # what cannot be read is of no more use
-            return Sighting(False, None, str(error))
-        return Sighting(alive, None, None if alive else "the server closed the session")
+        return self._connection.look()
 
     def probe(self, deadline: Deadline) -> bool:
         """Ask the idle session for a sign of life, one round trip; never raises."""
         with contextlib.suppress(BrokerError):
-            self._fly(encode.SYNC, Answer(0, 0), deadline)
+            self._connection.exchange(messages.SYNC, Exchange(statements=0), deadline)
         return self.clean
 
     def end(self, within_s: float) -> bool:
-        """End the session and tell whether the server surely has ended it, too.
-
-        Waits at most `within_s` for the server to hang up, which it does when it has freed the
-        session's place. A reset is no proof: a middlebox may have sent it. Never fails.
-        """
-        ended = False
-        if self._usock is not None and not self.in_flight:
-            ended = self._channel.hang_up(_TERMINATE if self._channel.settled else b"", within_s)
-        self.close()
-        return ended
+        """End the session and tell whether the server surely has ended it, too. Never fails."""
+        return self._connection.end(within_s)
 
     def end_and_give_back(self) -> None:
         """End the session, and its lease with it where the server surely has ended it. Never
@@ -273,22 +375,8 @@ class Session(SingleFlight):
 
     def close(self) -> None:
         """End the session. Never waits and never fails: there is nobody left to tell."""
-        if self._usock is None:
-            return
-        self._usock = None
-        sock = self._channel.socket
-        with contextlib.suppress(OSError, ValueError):
-            if self._channel.settled:
-                sock.settimeout(0)
-                sock.send(_TERMINATE)
-        with contextlib.suppress(OSError):
-            if self.in_flight:  # wakes the thread that waits in it
-                sock.shutdown(socket.SHUT_RDWR)
-        with contextlib.suppress(OSError):
-            self._channel.close()
+        self._connection.close()
 
     def abandon(self) -> None:
         """Let go of the session without a word to the server: it belongs to a parent process."""
-        self._channel.settled = False
-        self._owner = threading.Lock()
-        self.close()
+        self._connection.abandon()

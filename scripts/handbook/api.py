@@ -56,6 +56,18 @@ PAGE = {
         ),
         Entry("Settings", "broker/settings.py", ("from_env",), home="broker"),
     ),
+    "Values": (
+        Entry("Json", "broker/types/wrappers.py", made=True, home="broker"),
+        Entry("Interval", "broker/types/interval.py", made=True, home="broker"),
+        Entry("Range", "broker/types/range.py", made=True, home="broker"),
+        Entry("Multirange", "broker/types/range.py", made=True, home="broker"),
+        Entry(
+            "Converters",
+            "broker/types/converters.py",
+            ("with_result", "with_parameter"),
+            home="broker",
+        ),
+    ),
     "Other faces": (
         Entry("connect", "broker/dbapi/connection.py", home="broker.dbapi"),
         Entry(

@@ -24,6 +24,7 @@ RUN_ELSEWHERE = {
     "docs/dbapi.md": "tests/integration/test_docs_code.py",
     "docs/sqlalchemy.md": "tests/integration/test_docs_code.py",
     "docs/testing.md": "tests/integration/test_testing.py",
+    "docs/types.md": "tests/integration/test_docs_code.py",
 }
 """Pages whose Python another test runs, which names them."""
 RUN_HERE = ("README.md", "docs/index.md", "docs/security.md", "docs/deploy.md")

@@ -15,7 +15,7 @@ from tests.conftest import Database
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-@pytest.mark.parametrize("page", ["dbapi.md", "sqlalchemy.md"])
+@pytest.mark.parametrize("page", ["dbapi.md", "sqlalchemy.md", "types.md"])
 def test_the_code_of_the_page_runs(
     page: str,
     database: Database,

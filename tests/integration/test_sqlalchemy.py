@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -425,3 +425,72 @@ def test_importing_the_dialect_by_its_url_needs_no_import_of_ours() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert ran.stdout.split() == ["broker", "NullPool"]
+
+
+TYPED = sa.Table(
+    "typed",
+    sa.MetaData(),
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("documents", pg.ARRAY(pg.JSONB)),
+    sa.Column("plain", pg.ARRAY(pg.JSON)),
+    sa.Column("stores", pg.ARRAY(pg.HSTORE)),
+    sa.Column("tags", pg.ARRAY(sa.Text)),
+    sa.Column("address", pg.INET),
+    sa.Column("network", pg.CIDR),
+    sa.Column("lasts", pg.INTERVAL),
+    sa.Column("spans", pg.INT4MULTIRANGE),
+    sa.Column("span", pg.TSTZRANGE),
+    sa.Column("blob", sa.LargeBinary),
+    sa.Column("amount", sa.Numeric(20, 4)),
+)
+TYPED_ROW: dict[str, Any] = {
+    "id": 1,
+    "documents": [{"a": [1, None]}, [1, "x"], None],
+    "plain": [{"a": 'q"'}, "text"],
+    "stores": [{"k": "v", "n": None}, {}],
+    "tags": ["x", "null", "NULL", None],
+    "lasts": timedelta(hours=-1, minutes=-30),
+    "spans": [pg.Range(1, 5), pg.Range(7, None)],
+    "span": pg.Range(datetime(2024, 1, 1, tzinfo=UTC), None),
+    "blob": b"\x00\xff",
+    "amount": Decimal("1.5000"),
+}
+
+
+@pytest.mark.parametrize("native", [None, True, False])
+def test_arrays_of_json_and_hstore_and_native_addresses_are_as_on_psycopg(
+    native: bool | None, db: Broker, database: Database
+) -> None:
+    given: dict[str, Any] = {"address": "10.0.0.1/8", "network": "10.0.0.0/8"}
+    if native is not False:
+        given = {"address": ip_interface("10.0.0.1/8"), "network": ip_network("10.0.0.0/8")}
+    database.server.admin("create extension if not exists hstore", database=database.name)
+    ours = create_engine(db, native_inet_types=native)
+    url = database.server.dsn(database=database.name).replace("postgresql:", "postgresql+psycopg:")
+    theirs = sa.create_engine(url, native_inet_types=native)
+    found = []
+    for engine in (ours, theirs):
+        with engine.begin() as connection:
+            TYPED.drop(connection, checkfirst=True)
+            TYPED.create(connection)
+            connection.execute(TYPED.insert(), {**TYPED_ROW, **given})
+            row = connection.execute(sa.select(TYPED)).one()
+            found.append(row._mapping)
+            contained = sa.select(TYPED.c.id).where(TYPED.c.tags.contains(["null"]))
+            assert connection.scalar(contained) == 1
+            TYPED.drop(connection)
+        engine.dispose()
+    assert dict(found[0]) == dict(found[1])
+    assert {key: found[0][key] for key in TYPED_ROW} == TYPED_ROW
+    assert type(found[0]["address"]) is type(found[1]["address"])
+
+
+def test_a_cursor_on_the_server_in_autocommit_is_one_clear_error(db: Broker) -> None:
+    engine = create_engine(db, isolation_level="AUTOCOMMIT")
+    with (
+        engine.connect().execution_options(yield_per=10) as connection,
+        pytest.raises(exc.DBAPIError, match=r"yield_per and stream_results .* AUTOCOMMIT"),
+    ):
+        connection.execute(sa.text("select 1"))
+    with engine.connect() as connection:
+        assert connection.scalar(sa.text("select 1")) == 1

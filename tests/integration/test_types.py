@@ -1,4 +1,4 @@
-"""Values come out as pg8000's own connection gives them, and go in the same way."""
+"""What a statement returns, and what may be sent, as a user meets it: rows, sizes, refusals."""
 
 from __future__ import annotations
 
@@ -16,39 +16,6 @@ from typing import Any
 import pytest
 
 from broker import Broker, ParameterError, StatementError, dbapi
-from tests.conftest import Database
-
-LITERALS = [
-    "1::int2, 2::int4, 9223372036854775807::int8, 4294967295::oid",
-    "1.5::float4, 'nan'::float8, '-infinity'::float8, 12345678901234567890.123::numeric",
-    "true, false, null::bool, null::int, null::text, null::timestamptz",
-    "'ünïcödé ☃'::text, ''::text, 'x'::varchar, 'y'::char(3), 'n'::name",
-    "'\\xdeadbeef'::bytea, ''::bytea",
-    "'2024-02-29'::date, 'infinity'::date, '0044-03-15 BC'::date, '10000-01-01'::date",
-    "'2024-02-29 23:59:59.123456'::timestamp, '2024-02-29 23:59:59'::timestamp",
-    "'2024-02-29 23:59:59.1+05:30'::timestamptz, 'infinity'::timestamptz, now()",
-    "'23:59:59.5'::time, '00:00:00'::time, '1 year 2 mons 3 days 04:05:06'::interval",
-    "'{1,2,null}'::int[], '{a,\"b c\",null}'::text[], '{{1,2},{3,4}}'::int[]",
-    "'{\"a\": [1, null]}'::json, '{\"b\": 2}'::jsonb, 'null'::jsonb",
-    "'6ba7b810-9dad-11d1-80b4-00c04fd430c8'::uuid, '10.0.0.0/8'::cidr, '10.0.0.1'::inet",
-    "int4range(1, 5), tstzrange(null, null), row(1, 'a'), '(1,2)'::point, '1'::xid, 'v'::tsvector",
-]
-
-
-@pytest.mark.parametrize("literals", LITERALS)
-@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata"])
-def test_rows_are_those_of_a_plain_pg8000_connection(
-    literals: str, zone: str, broker_to: Callable[..., Broker], database: Database
-) -> None:
-    database.server.admin(f"alter role {database.user} set timezone = '{zone}'")
-    plain = database.connect()
-    expected = plain.run(f"begin; select {literals}")
-    plain.close()
-    got = broker_to().run(f"select {literals}")
-    for mine, theirs in zip(got.one(), expected[-1], strict=True):
-        if not isinstance(theirs, datetime.datetime) or "now()" not in literals:
-            assert repr(mine) == repr(theirs) or mine == theirs
-        assert type(mine) is type(theirs)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +29,7 @@ def test_rows_are_those_of_a_plain_pg8000_connection(
         ("it's a 'test' ☃", "text"),
         (None, "text"),
         (b"\x00\xff", "bytea"),
+        (memoryview(b"\x00\xff"), "bytea"),
         (datetime.date(2024, 2, 29), "date"),
         (datetime.datetime(2024, 2, 29, 1, 2, 3, 4), "timestamp"),
         (datetime.datetime(2024, 2, 29, 1, 2, 3, tzinfo=datetime.UTC), "timestamptz"),
@@ -110,7 +78,7 @@ class Order:
 Point = namedtuple("Point", "x y")
 
 
-@pytest.mark.parametrize("value", [object(), {1, 2}, Order(1), memoryview(b"x"), len])
+@pytest.mark.parametrize("value", [object(), {1, 2}, Order(1), iter(()), len])
 def test_what_has_no_text_of_its_own_is_not_sent(
     value: object, broker_to: Callable[..., Broker]
 ) -> None:

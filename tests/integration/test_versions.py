@@ -15,7 +15,13 @@ from broker.local.postgres import Postgres
 from broker.local.relay import Relay
 from broker.settings import Flavour, GuardMode
 from tests.conftest import OLDER, Database, need_postgres_of
-from tests.integration import test_deadline, test_flights, test_guard, test_outcome
+from tests.integration import (
+    test_deadline,
+    test_flights,
+    test_guard,
+    test_outcome,
+    test_values,
+)
 from tests.integration import test_read as test_reads
 
 flights = test_flights.flights
@@ -61,6 +67,22 @@ def test_read(reader: Broker, relay: Relay, database: Database) -> None:
         test_reads.test_what_would_write_is_refused_by_the_server(sql, reader, relay)
     test_reads.test_it_is_one_flight_and_leaves_nothing_open(reader, relay, database)
     test_reads.test_a_lost_answer_is_asked_for_again(reader, relay)
+
+
+def test_values_are_the_same_through_every_api_and_back(
+    database: Database,
+    broker_to: Callable[..., Broker],
+    pgbouncer: Callable[..., PgBouncer],
+) -> None:
+    known = {name for (name,) in database.server.admin("select typname from pg_type")}
+    samples = [
+        (name, expression)
+        for name, expression in test_values.expressions()
+        if name.removesuffix("[]").strip('"') in known
+    ]
+    direct, pooled = broker_to(), broker_to(pgbouncer(max_prepared_statements="100"))
+    assert not test_values.differences(test_values.apis, direct, samples)
+    assert not test_values.differences(test_values.lent, pooled, samples)
 
 
 test_stopped = test_deadline.test_a_statement_in_a_transaction_is_bounded_too

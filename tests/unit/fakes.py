@@ -10,8 +10,7 @@ from typing import Any
 
 from broker.deadline import Deadline, Instant
 from broker.settings import Settings, Tls
-from broker.wire import Sighting
-from broker.wire.session import USUAL, Manner, Reply, Status
+from broker.wire import USUAL, Manner, Reply, Sighting, Status
 
 
 class FakeClock:
@@ -130,6 +129,7 @@ class FakeSession:
         afterwards: bytes | None = None,
         rides: bool = True,
         manner: Manner = USUAL,
+        labels: Any = (),
     ) -> Reply:
         """Answer with the next of `answers`, or as a server does where all is well."""
         self.flights.append((begin, text))

@@ -23,7 +23,7 @@ from broker.errors import (
     UsageError,
 )
 from broker.settings import Flavour
-from broker.wire.session import Status
+from broker.wire import Status
 from tests.unit.fakes import FakeClock, FakeSession, settings
 
 

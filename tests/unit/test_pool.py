@@ -19,7 +19,7 @@ from broker.errors import BrokerClosed, CheckoutTimeout, ServerUnavailable
 from broker.pool import Pool
 from broker.reuse import Policy, Reason
 from broker.stats import Recorder
-from broker.wire.session import Status
+from broker.wire import Status
 from tests.unit.fakes import FakeClock, FakeSession, FixedRandom, Fleet
 
 POLICY = Policy(fresh_s=0.1, probe_s=60, idle_timeout_s=240, lifetime_s=600)
@@ -53,7 +53,7 @@ def make(
     opener = fleet.open
     return Pool(
         opener,  # type: ignore[arg-type]  # fakes
-        fleet.canceled.append,
+        fleet.canceled.append,  # type: ignore[arg-type]
         max_sessions,
         policy,
         recorder or Recorder(),

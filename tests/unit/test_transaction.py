@@ -29,7 +29,7 @@ from broker.errors import (
 from broker.guard import Guard
 from broker.settings import Flavour, GuardMode
 from broker.transaction import Means, Transaction, begin_sql
-from broker.wire.session import Reply, Status
+from broker.wire import Reply, Status
 from tests.unit.fakes import FakeClock, FakeSession
 
 

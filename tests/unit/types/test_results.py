@@ -403,3 +403,21 @@ def test_a_range_is_a_value() -> None:
     assert Range(1, 5) != (1, 5)
     with pytest.raises(ValueError, match="bounds"):
         Range(1, 5, "><")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e400", Decimal("1e400")),
+        ('{"a": [-1.5E+309]}', {"a": [Decimal("-1.5E+309")]}),
+        ("9" * 310 + ".5", Decimal("9" * 310 + ".5")),
+        ("1e5", 100000.0),
+        ("1.5", 1.5),
+        ("1e-400", 0.0),
+    ],
+)
+def test_a_number_in_json_that_is_beyond_float_is_a_decimal(text, value):
+    got = decoder(114, 0, {})(text.encode())
+
+    assert got == value
+    assert type(got) is type(value)

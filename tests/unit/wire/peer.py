@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 import socket
+import threading
 from struct import pack, unpack_from
 from typing import Any
 
 from broker.deadline import Deadline, Instant
+from broker.wire import Session
 from broker.wire.channel import Channel
-from broker.wire.session import Session
+from broker.wire.connect import start_up
+from broker.wire.messages import SYNC
+from broker.wire.startup import StartUp
 
 TEXT, INT4, INT8, FLOAT8, BOOL, TIMESTAMP = 25, 23, 20, 701, 16, 1114
 
@@ -82,16 +86,40 @@ def selected(
     )
 
 
+def started(channel: Channel, **options: Any) -> Session:
+    """Return the session that a client's end becomes, once it is welcome."""
+    starting = StartUp({"user": "app", "database": "appdb"}, "s3cret")
+    return start_up(channel, starting, Instant(0.0, 0.0), **options)
+
+
 class Peer:
     """The server's end."""
 
     def __init__(self) -> None:
         self.client_socket, self.socket = socket.socketpair()
         self.socket.settimeout(5)
+        self._heard: list[bytes] = []  # by `answers`
+        self._thread: threading.Thread | None = None
 
     def says(self, *messages: bytes) -> None:
         """Send them now, for the client to read when it asks."""
         self.socket.sendall(b"".join(messages))
+
+    def answers(self, *answers: bytes) -> None:
+        """Give one answer after each Sync that ends what was sent, in a thread."""
+        self._thread = threading.Thread(target=self._answer, args=(answers,))
+        self._thread.start()
+
+    def _answer(self, answers: tuple[bytes, ...]) -> None:
+        for answer in answers:
+            heard = b""
+            while not heard.endswith(SYNC):
+                chunk = self.socket.recv(1 << 20)
+                if not chunk:
+                    return
+                heard += chunk
+            self._heard.append(heard)
+            self.socket.sendall(answer)
 
     def hangs_up(self) -> None:
         """Close its end."""
@@ -103,8 +131,10 @@ class Peer:
 
     def heard(self) -> bytes:
         """Return what the client has sent so far."""
+        if self._thread is not None:
+            self._thread.join()
         self.socket.setblocking(False)
-        chunks = []
+        chunks, self._heard = self._heard, []
         try:
             while chunk := self.socket.recv(1 << 20):
                 chunks.append(chunk)
@@ -125,15 +155,14 @@ class Peer:
     def session(self, max_answer_bytes: float = math.inf) -> Session:
         """Return a session that has started up."""
         self.says(WELCOME)
-        channel = self.channel(max_answer_bytes=max_answer_bytes)
-        session = Session(
-            channel, Instant(0.0, 0.0), user="app", database="appdb", password="s3cret"
-        )
+        session = started(self.channel(max_answer_bytes=max_answer_bytes))
         self.heard()
         return session
 
     def close(self) -> None:
         """Close both ends."""
+        if self._thread is not None:
+            self._thread.join()
         self.socket.close()
         self.client_socket.close()
 

@@ -64,51 +64,38 @@ WHOLE = bytes(range(40))
 cuts = st.sets(st.integers(1, len(WHOLE) - 1)).map(lambda at: [0, *sorted(at), len(WHOLE)])
 
 
-@given(sent=cuts, read=cuts)
-def test_whatever_way_the_bytes_are_cut_they_are_read_as_they_were_sent(sent, read):
+@given(cuts, st.integers(1, len(WHOLE)))
+def test_whatever_way_the_bytes_are_cut_they_are_received_as_they_were_sent(sent, need):
     chunks = [(0.0, WHOLE[start:end]) for start, end in pairwise(sent)]
     sock: Any = ScriptedSocket(FakeClock(), *chunks)
     channel = Channel(sock, Deadline.never())
 
-    for start, end in pairwise(read):
-        assert channel.read(end - start) == WHOLE[start:end]
+    received = channel.receive(need)
+    assert len(received) >= need
+    while len(received) < len(WHOLE):
+        received += channel.receive()
+    assert received == WHOLE
 
 
-def test_filling_keeps_what_is_unread_and_moves_it_to_the_start():
-    channel = scripted((0, b"abcd"), (0, b"e"), (0, b"fgh"))
-    assert channel.read(2) == b"ab"
-    channel.fill(4)
+def test_what_is_needed_is_waited_for_and_no_longer():
+    channel = scripted((0, b"ab"), (0, b"cde"), (0, b"f"))
 
-    assert (channel.buffer, channel.position) == (b"cdefgh", 0)
+    assert channel.receive(4) == b"abcde"
 
 
-def test_sending_is_not_settled_until_somebody_says_so(peer: Peer):
+def test_what_is_sent_leaves_at_once(peer: Peer):
     channel = peer.channel()
-    channel.settled = True
-    channel.send(b"hello")
 
-    assert not channel.settled
-    assert peer.heard() == b"hello"
-
-
-def test_what_is_written_leaves_in_one_piece_at_the_flush(peer: Peer):
-    channel = peer.channel()
-    channel.write(b"he")
-    channel.write(b"llo")
-    assert peer.heard() == b""
-    channel.flush()
-
+    assert channel.send(b"hello") == b""
     assert peer.heard() == b"hello"
 
 
 @pytest.mark.parametrize("size", [1, SEND_AT_ONCE_BYTES + 1])
-def test_after_the_deadline_nothing_is_sent_and_the_session_stays_as_it_is(peer: Peer, size):
+def test_after_the_deadline_nothing_is_sent(peer: Peer, size):
     channel = peer.channel(seconds=-1)
-    channel.settled = True
 
     with pytest.raises(DeadlineExceeded):
         channel.send(b"x" * size)
-    assert channel.settled
     assert peer.heard() == b""
 
 
@@ -117,7 +104,7 @@ def test_no_answer_by_the_deadline_is_the_deadline_exceeded():
     channel.send(b"?")
 
     with pytest.raises(DeadlineExceeded):
-        channel.fill()
+        channel.receive()
     assert clock_of(channel).monotonic() == pytest.approx(1030)
 
 
@@ -126,7 +113,7 @@ def test_an_answer_that_trickles_in_is_over_at_the_deadline():
     channel.send(b"?")
 
     with pytest.raises(DeadlineExceeded):
-        channel.fill(100)
+        channel.receive(100)
     assert clock_of(channel).monotonic() == pytest.approx(1030)
 
 
@@ -137,8 +124,7 @@ def test_messages_that_trickle_in_one_by_one_are_over_at_the_deadline_too():
 
     with pytest.raises(DeadlineExceeded):
         for _ in range(100):
-            channel.fill()
-            channel.position = len(channel.buffer)
+            channel.receive()
     assert clock_of(channel).monotonic() <= 1030 + 10
 
 
@@ -148,37 +134,40 @@ def test_rows_that_keep_coming_do_not_carry_a_flight_over_the_deadline():
 
     with pytest.raises(DeadlineExceeded):
         for _ in range(1000):
-            channel.fill(100)
-            channel.position = len(channel.buffer)
+            channel.receive(100)
 
 
 def test_a_new_bound_replaces_the_old():
     channel = scripted((8, b"x"), seconds=1)
     channel.bound(Deadline.after(10, clock_of(channel)))
     channel.send(b"?")
-    channel.fill()
 
-    assert channel.buffer == b"x"
+    assert channel.receive() == b"x"
 
 
 def test_without_a_deadline_it_waits_for_as_long_as_it_takes():
     channel = scripted((1e9, b"x"))
     channel.bound(Deadline.never())
     channel.send(b"?")
-    channel.fill()
 
-    assert channel.buffer == b"x"
+    assert channel.receive() == b"x"
 
 
 @pytest.mark.parametrize(
-    "end", [b"", ConnectionResetError(104, "reset"), BrokenPipeError(32, "pipe")]
+    "end",
+    [
+        b"",
+        ConnectionResetError(104, "reset"),
+        BrokenPipeError(32, "pipe"),
+        TimeoutError(110, "Connection timed out"),  # TCP's own: nobody acknowledges anything
+    ],
 )
 def test_a_peer_that_is_gone_while_an_answer_is_awaited_may_have_run_the_statement(end):
     channel = scripted((0, b"par"), (0, end))
     channel.send(b"?")
 
     with pytest.raises(ConnectionLost) as raised:
-        channel.fill(5)
+        channel.receive(5)
     assert raised.value.may_have_run
 
 
@@ -190,7 +179,6 @@ def test_a_peer_that_is_gone_before_the_statement_was_sent_did_not_run_it(peer: 
     with pytest.raises(ConnectionLost) as raised:
         channel.send(b"x" * size)
     assert not raised.value.may_have_run
-    assert not channel.settled
 
 
 @pytest.mark.parametrize("size", [10, SEND_AT_ONCE_BYTES + 1])
@@ -201,14 +189,13 @@ def test_a_socket_that_another_thread_closed_is_a_lost_connection(peer: Peer, si
 
     with pytest.raises(ConnectionLost):
         channel.send(b"x" * size)
-    assert not channel.look()
+    assert channel.look() == (b"", False)
 
 
 def test_both_may_send_a_great_deal_at_once_and_neither_waits_for_the_other(peer: Peer):
     """More than the buffers hold: whoever only sends would wait for ever."""
     size = 4_000_000
     channel = peer.channel(seconds=60)
-    channel.buffer, channel.position = b"--unread", 2
     heard = bytearray()
 
     def serve() -> None:
@@ -220,11 +207,33 @@ def test_both_may_send_a_great_deal_at_once_and_neither_waits_for_the_other(peer
 
     server = threading.Thread(target=serve)
     server.start()
-    channel.send(b"x" * size)
+    received = channel.send(b"x" * size)
     server.join()
+    received += channel.receive(size + 1 - len(received))
 
     assert bytes(heard) == b"x" * size
-    assert channel.read(6 + size + 1) == b"unread" + b"y" * size + b"z"
+    assert received == b"y" * size + b"z"
+
+
+def test_a_little_that_follows_a_great_deal_is_sent_while_the_other_sends_too(peer: Peer):
+    """As COPY's data, with a notice for every row."""
+    size, little = 4_000_000, b"x" * 100
+    channel = peer.channel(seconds=60)
+    heard = bytearray()
+
+    def serve() -> None:
+        peer.socket.settimeout(60)
+        peer.socket.sendall(b"y" * size)
+        while len(heard) < size:
+            heard.extend(peer.socket.recv(1 << 20))
+
+    server = threading.Thread(target=serve)
+    server.start()
+    received = b"".join(channel.send(little, at_once=False) for _ in range(size // len(little)))
+    server.join()
+
+    assert len(heard) == size
+    assert received + channel.look()[0] == b"y" * size
 
 
 @pytest.mark.parametrize(
@@ -248,36 +257,46 @@ def test_a_receiver_that_takes_nothing_does_not_hold_the_sender_past_the_deadlin
 def test_a_message_of_any_announced_length_takes_no_such_memory_at_once():
     channel = scripted((0, b"x"))
     with pytest.raises(ConnectionLost):
-        channel.fill(2**31 - 1)
+        channel.receive(2**31 - 1)
 
     sock: Any = channel.socket
     assert max(sock.asked) <= 16 * 1024 * 1024
 
 
-def test_a_look_does_not_wait_and_takes_nothing_away(peer: Peer):
+def test_a_look_does_not_wait_and_returns_what_came(peer: Peer):
     channel = peer.channel()
-    assert channel.look()
+    assert channel.look() == (b"", True)
     peer.says(b"abc")
-    assert channel.look()
-    assert channel.read(3) == b"abc"
+    assert channel.look() == (b"abc", True)
+    assert channel.look() == (b"", True)
 
 
-def test_a_look_sees_that_the_peer_is_gone_and_keeps_its_last_words(peer: Peer):
+def test_a_look_sees_that_the_peer_is_gone_and_returns_its_last_words(peer: Peer):
     channel = peer.channel()
     peer.says(b"bye")
     peer.hangs_up()
 
-    assert not channel.look()
-    assert channel.buffer == b"bye"
+    assert channel.look() == (b"bye", False)
 
 
-def test_after_a_look_a_flight_may_wait_again(peer: Peer):
+def test_what_came_while_sending_failed_is_there_to_be_looked_at(peer: Peer):
+    """The server's last words, as why it ended the session."""
+    channel = peer.channel()
+    peer.says(b"bye")
+    peer.hangs_up()
+
+    with pytest.raises(ConnectionLost):
+        channel.send(b"x" * 1_000_000)
+    assert channel.look() == (b"bye", False)
+
+
+def test_after_a_look_an_answer_is_waited_for_again(peer: Peer):
     channel = peer.channel()
     channel.look()
+    channel.arm()
     channel.send(b"?")
 
     assert channel.socket.gettimeout()
-    assert channel.makefile("rwb") is channel
 
 
 def test_closing_it_closes_the_socket(peer: Peer):
@@ -292,15 +311,25 @@ def test_closing_it_closes_the_socket(peer: Peer):
 def test_a_look_does_not_go_on_for_as_long_as_the_server_says_something():
     channel = scripted(*[(0.0, b"x" * RECEIVE_BYTES)] * 1000)
 
-    assert not channel.look()
-    assert len(channel.buffer) <= MAX_RECEIVE_BYTES + RECEIVE_BYTES
+    received, alive = channel.look()
+    assert not alive
+    assert len(received) <= MAX_RECEIVE_BYTES + RECEIVE_BYTES
 
 
 def test_more_than_there_is_room_for_is_not_received():
     channel = scripted(*[(0.0, b"x" * RECEIVE_BYTES)] * 1000)
-    channel.room = 2.5 * RECEIVE_BYTES
+    channel.max_answer_bytes = 2.5 * RECEIVE_BYTES
+    channel.begin(Deadline.never(), limited=True)
 
     with pytest.raises(ResultTooLarge):
-        channel.fill(RECEIVE_BYTES * 500)
+        channel.receive(RECEIVE_BYTES * 500)
 
     assert len(channel.socket.asked) == 3  # type: ignore[attr-defined]
+
+
+def test_without_a_limit_there_is_room_for_all_that_comes():
+    channel = scripted(*[(0.0, b"x" * RECEIVE_BYTES)] * 10)
+    channel.max_answer_bytes = RECEIVE_BYTES
+    channel.begin(Deadline.never(), limited=False)
+
+    assert len(channel.receive(RECEIVE_BYTES * 10)) == RECEIVE_BYTES * 10

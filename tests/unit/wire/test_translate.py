@@ -143,3 +143,16 @@ def test_a_pooler_whose_server_is_away_ran_nothing_and_is_asked_again():
     """PgBouncer, objects.c, check_fast_fail: the client never had a server connection."""
     assert not translate.session_ended(said("08P01", SERVER_IS_AWAY)).may_have_run
     assert type(translate.connect_error(said("08P01", SERVER_IS_AWAY))) is ServerUnavailable
+
+
+def test_a_parameter_without_a_name_is_a_parameter_once() -> None:
+    def told(*labels: str) -> str:
+        fields = {"C": "42P18", "M": "could not determine data type of parameter $2"}
+        return str(translate.statement_error(fields, labels=labels))
+
+    assert told("parameter 1", "parameter 2").startswith(
+        "could not determine data type of parameter 2 (say its type, as in %s::text)"
+    )
+    assert told(":a", ":b").startswith(
+        "could not determine data type of parameter :b (say its type, as in :b::text)"
+    )

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import io
 import threading
+from collections.abc import Iterator
+from struct import pack
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pg8000.exceptions import DatabaseError
 
-from broker.deadline import Deadline, Instant
+from broker.deadline import Deadline
 from broker.errors import (
+    AuthenticationFailed,
     ConnectionLost,
     DeadlineExceeded,
     IntegrityError,
     ParameterError,
     ProtocolError,
     StatementError,
+    TooManyConnections,
+    UnsafeStatement,
     UsageError,
     WriteRefused,
 )
-from broker.wire import encode
+from broker.types.converters import Converters
+from broker.wire import Inbox, Manner, Reply, Session, Status, messages
 from broker.wire.channel import Channel
-from broker.wire.session import Reply, Session, Status
+from broker.wire.exchange import Exchange
+from broker.wire.startup import StartUp
+from tests.unit.fakes import FakeClock
 from tests.unit.wire import peer as says
 from tests.unit.wire.peer import INT4, TEXT, Peer, ahead, done, message, ready, row, selected
 
@@ -54,7 +61,7 @@ def test_a_statement_with_parameters_leaves_as_one_flight_with_one_sync(peer, se
 
     messages = peer.heard_messages()
     assert [code for code, _ in messages] == [b"P", b"B", b"D", b"E", b"S"]
-    assert messages[0][1] == b"\0select $1::int\0\0\0"
+    assert messages[0][1] == b"\0select $1::int\0" + pack("!hi", 1, INT4)
     assert reply._replace(described=()) == Reply(("n",), [[7]], 1, b"SELECT 1")
     assert session.clean
 
@@ -130,9 +137,11 @@ def test_notices_and_notifications_in_between_change_nothing(peer, session):
     parts += [done("SELECT 2"), ready()]
     asides = [says.noticed(), says.notified(), message(b"S", b"TimeZone\0UTC\0")]
     peer.says(*[piece for part in parts[:-1] for piece in (*asides, part)], parts[-1])
+    inbox = Inbox()
 
-    assert run(session).rows == [[1], [2]]
-    assert len(session.notices) == len(session.notifications) == 6
+    assert run(session, manner=Manner(inbox=inbox)).rows == [[1], [2]]
+    assert len(inbox.notices) == len(inbox.notifications) == 6
+    assert inbox.settings == {"TimeZone": "UTC"}
 
 
 @given(data=st.data())
@@ -184,9 +193,7 @@ class Pieces:
 
 def in_pieces(pieces: list[bytes]) -> Session:
     sock: Any = Pieces(pieces)
-    return Session(
-        Channel(sock, LIMITLESS), Instant(0, 0), user="app", database="d", password="s3cret"
-    )
+    return says.started(Channel(sock, LIMITLESS))
 
 
 # What the server refuses
@@ -386,11 +393,26 @@ def test_an_answer_that_nobody_asked_for_is_given_to_nobody(peer, session):
 
 
 def test_what_cannot_be_converted_spoils_no_session(peer, session):
-    session.register_in_adapter(INT4, lambda text: 1 / 0)
-    peer.says(selected(("1",)))
-    with pytest.raises(ProtocolError, match="a value of the answer cannot be read") as caught:
+    peer.says(selected(("a secret",)))
+    with pytest.raises(ProtocolError, match="cannot be read") as caught:
         run(session)
-    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert "secret" not in str(caught.value)
+    assert session.clean
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, ValueError, TypeError, KeyError])
+def test_what_a_converter_raises_is_the_callers_own_and_spoils_no_session(peer, session, error):
+    asked = []
+
+    def convert(text: str) -> None:
+        asked.append(text)
+        raise error("mine")
+
+    converters = Converters().with_result(INT4, convert)
+    peer.says(selected(("1",)))
+    with pytest.raises(error, match="mine"):
+        run(session, manner=Manner(converters=converters))
+    assert asked == ["1"]
     assert session.clean
 
 
@@ -402,7 +424,7 @@ def test_a_parameter_that_cannot_be_sent_is_refused_before_anything_is(peer, ses
         def __str__(self) -> str:
             raise RuntimeError("no text")
 
-    with pytest.raises(ParameterError, match="no text"):
+    with pytest.raises(ParameterError, match=r"no type for a .*Unsayable"):
         run(session, b"select $1", Unsayable())
 
     assert peer.heard() == b""
@@ -411,7 +433,7 @@ def test_a_parameter_that_cannot_be_sent_is_refused_before_anything_is(peer, ses
 
 def test_more_parameters_than_the_protocol_counts_are_refused(peer, session):
     with pytest.raises(ParameterError):
-        run(session, b"select", *range(encode.MAX_PARAMETERS + 1))
+        run(session, b"select", *range(messages.MAX_PARAMETERS + 1))
     assert peer.heard() == b""
 
 
@@ -499,10 +521,10 @@ def test_a_rollback_to_a_savepoint_takes_the_bound_back_and_so_it_rides_again(pe
 
 def test_a_flight_that_was_not_sent_bounds_nothing(peer, session):
     in_transaction(peer, session, seconds=1000)
-    assert session._owner.acquire(blocking=False)  # as another thread's flight would
+    assert session._connection._busy.acquire(blocking=False)  # as another thread's flight would
     with pytest.raises(UsageError):
         session.execute(b"select 1", [()], Deadline.after(5))
-    session._owner.release()
+    session._connection._busy.release()
     peer.says(ahead("x"), selected(("1",), status=b"T"))
     session.execute(b"select 1", [()], Deadline.after(5))
 
@@ -593,15 +615,15 @@ def test_closing_a_session_whose_peer_is_gone_does_not_fail(peer, session):
     session.close()
 
 
-def test_closing_an_unsettled_session_sends_nothing_into_the_middle_of_a_flight(peer, session):
-    session._channel.settled = False
+def test_closing_a_session_out_of_sync_sends_nothing_into_the_middle_of_a_flight(peer, session):
+    session._protocol.begin(Exchange())
     session.close()
 
     assert peer.heard() == b""
 
 
 def test_abandoning_says_not_a_word(peer, session):
-    assert session._owner.acquire(blocking=False)  # by a thread of the parent's
+    assert session._connection._busy.acquire(blocking=False)  # by a thread of the parent's
     session.abandon()
 
     assert peer.heard() == b""
@@ -651,53 +673,257 @@ def test_no_secret_is_in_what_a_session_shows(session):
 
 def test_a_refused_start_up_raises_what_the_server_said(peer):
     peer.says(says.refused("53300", "sorry, too many clients already", "FATAL"))
-    with pytest.raises(DatabaseError) as raised:
+    with pytest.raises(TooManyConnections, match="too many clients") as raised:
         peer.session()
 
-    assert raised.value.args[0]["C"] == "53300"
+    assert raised.value.sqlstate == "53300"
 
 
 def test_a_start_up_that_breaks_off_is_a_lost_connection(peer):
     peer.says(message(b"R", b"\0\0\0\0"))
     peer.finishes()
     with pytest.raises(ConnectionLost):
-        Session(peer.channel(), Instant(0, 0), user="app", database="d", password="s3cret")
+        says.started(peer.channel())
 
 
-# pg8000's own calls
+def test_a_server_that_is_ready_before_it_let_the_client_in_is_refused(peer):
+    """Or a server that was asked to prove that it knows the password need not."""
+    peer.says(message(b"R", pack("!i", 10) + b"SCRAM-SHA-256\0\0"), ready())
+    with pytest.raises(ProtocolError):
+        says.started(peer.channel())
 
 
-def test_pg8000s_calls_are_one_flight_each(peer, session):
-    peer.says(selected(("1",)))
-    assert session.run("select :n", n=1) == [[1]]
-    assert codes(peer) == b"PBDES"
+# The simple protocol
+
+
+def test_a_query_is_one_message(peer, session):
     peer.says(says.described(("n", INT4)), row("1"), done("SELECT 1"), ready())
-    assert session.run("select 1") == [[1]]
+
+    assert session.query(b"select 1", LIMITLESS).rows == [[1]]
     assert codes(peer) == b"Q"
 
 
-def test_the_error_of_pg8000s_calls_is_pg8000s(peer, session):
+def test_a_refused_query_leaves_the_session_as_usable_as_before(peer, session):
     peer.says(says.refused("42601"), ready())
-    with pytest.raises(DatabaseError):
-        session.run("selec")
+    with pytest.raises(StatementError):
+        session.query(b"selec", LIMITLESS)
+
     assert session.clean
 
+
+def test_a_query_of_many_statements_gives_the_rows_of_all(peer, session):
+    columns = says.described(("n", INT4))
+    peer.says(columns, row("1"), done("SELECT 1"), done("SET"), columns, row("2"))
+    peer.says(done("SELECT 1"), ready())
+    reply = session.query(b"select 1; set x = 1; select 2", LIMITLESS)
+
+    assert (reply.rows, reply.row_count) == ([[1], [2]], 2)
+
+
+# Prepared statements
+
+
+def test_a_prepared_statement_is_described_once_and_executed_by_name(peer, session):
+    peer.says(says.PARSED, message(b"t", pack("!hi", 1, INT4)), says.described(("n", INT4)))
+    peer.says(ready())
+    prepared = session.prepare(b"s1", b"select $1::int4", LIMITLESS)
+    assert codes(peer) == b"PDS"
+    assert (prepared.oids, [field.name for field in prepared.described]) == ((INT4,), ["n"])
+    peer.says(says.BOUND, says.described(("n", INT4)), row("7"), done("SELECT 1"), ready())
+
+    assert session.execute_prepared(prepared, [7], LIMITLESS).rows == [[7]]
+    sent = peer.heard_messages()
+    assert b"".join(code for code, _ in sent) == b"BDES"
+    assert sent[0][1].startswith(b"\0s1\0")
+    peer.says(message(b"3"), ready())
+    session.close_prepared(prepared, LIMITLESS)
+    assert peer.heard_messages() == [(b"C", b"Ss1\0"), (b"S", b"")]
+    assert session.clean
+
+
+# Types of the database's own
+
+OWN = 70_000
+
+
+def test_a_type_of_the_databases_own_is_looked_up_once(peer, session):
+    answer = selected(("{a,b}",), columns=(("tags", OWN),))
+    peer.answers(answer, looked_up())
+    assert run(session).rows == [[["a", "b"]]]
+    assert codes(peer).count(b"P") == 2
+    peer.says(answer)
+
+    assert run(session).rows == [[["a", "b"]]]
+    assert codes(peer).count(b"P") == 1
+
+
+def looked_up() -> bytes:
+    """Return the catalog's answer: OWN is an array of a type that is an enum."""
+    names = ("oid", "name", "schema", "kind", "parts", "delimiter")
+    kinds = (
+        (str(OWN), "_tag", "public", "array", str(OWN + 1), ","),
+        (str(OWN + 1), "tag", "public", "e", None, ","),
+    )
+    return selected(*kinds, columns=tuple((name, TEXT) for name in names))
+
+
+def test_a_session_that_ends_in_the_look_up_may_have_run_the_statement(peer, session):
+    """It has: or a write that returns an array of an enum would be done again."""
+    peer.says(selected(("{a,b}",), columns=(("tags", OWN),)))
+    peer.finishes()
+    with pytest.raises(ConnectionLost) as raised:
+        run(session)
+
+    assert raised.value.may_have_run
+
+
+def test_a_deadline_that_passes_before_the_look_up_leaves_the_statement_in_doubt(
+    peer, session, monkeypatch
+):
+    """It is committed: a session that is whole would say that nothing was sent."""
+    clock = FakeClock()
+    unknown = session._types.unknown
+
+    def late(*args: Any) -> Any:
+        clock.advance(SOON)
+        return unknown(*args)
+
+    monkeypatch.setattr(session._types, "unknown", late)
+    peer.says(selected(("{a,b}",), columns=(("tags", OWN),)))
+    with pytest.raises(DeadlineExceeded):
+        session.execute(b"select 1", [()], Deadline.after(SOON, clock), rides=False)
+
+    assert not session.whole
+
+
+def test_a_deadline_that_passes_before_the_look_up_spares_a_transactions_session(
+    peer, session, monkeypatch
+):
+    clock = FakeClock()
+
+    def late(*_: Any) -> list[int]:
+        clock.advance(SOON)
+        return [OWN]
+
+    monkeypatch.setattr(session._types, "unknown", late)
+    peer.says(selected(("{a,b}",), columns=(("tags", OWN),), status=b"T"))
+    with pytest.raises(DeadlineExceeded):
+        session.execute(b"select 1", [()], Deadline.after(SOON, clock), rides=False)
+
+    assert session.whole
+
+
+def test_a_statement_whose_types_the_server_does_not_tell_was_not_refused(peer, session):
+    """A StatementError says that nothing was kept, but it is committed."""
+    peer.answers(selected(("{a,b}",), columns=(("tags", OWN),)), says.refused("42501") + ready())
+    with pytest.raises(ProtocolError, match="looked up"):
+        run(session)
+
+    assert session.clean
+
+
+# COPY
 
 COPY_IN = message(b"G", b"\0\0\0")
 COPY_OUT = message(b"H", b"\0\0\0")
 
 
+MARKED = message(b"3") + ready()
+
+
 def test_a_copy_without_a_stream_is_failed_with_no_sync_more_than_there_were_answers(peer, session):
     """One Sync too many is one ReadyForQuery too many: the next answer would be another's."""
     peer.says(COPY_IN, says.refused("57014"), ready())
-    with pytest.raises(DatabaseError):
-        session.run("copy t from stdin")
+    with pytest.raises(StatementError):
+        session.query(b"copy t from stdin", LIMITLESS)
     assert codes(peer) == b"Qf"
-    peer.says(says.PARSED, says.BOUND, COPY_IN, says.refused("57014"), ready())
+    peer.answers(says.PARSED + says.BOUND + COPY_IN, says.refused("57014") + ready() + MARKED)
     with pytest.raises(StatementError):
         run(session, b"copy t from stdin")
 
-    assert codes(peer) == b"PBDES" + b"fS"
+    assert codes(peer) == b"PBDES" + b"fSCS"
+    assert session.clean
+
+
+@pytest.mark.parametrize("reads_no_sync", [True, False])
+def test_a_copy_that_fails_before_it_reads_anything_leaves_no_answer_for_the_next(
+    peer, session, reads_no_sync
+):
+    """As by a trigger before the statement: the server then answers one Sync more."""
+    failed = says.refused("P0001") + ready()
+    begun = says.PARSED + says.BOUND + COPY_IN
+    early, late = (failed, ready()) if reads_no_sync else (b"", failed)
+    peer.answers(begun + early, late + MARKED)
+    with pytest.raises(StatementError) as raised:
+        run(session, b"copy t from stdin", manner=Manner(stream=io.BytesIO(b"1\n")))
+    assert raised.value.sqlstate == "P0001"
+    assert session.clean
+    peer.says(selected(("7",)))
+
+    assert run(session).rows == [[7]]
+
+
+def test_a_copy_in_sends_what_its_stream_gives(peer, session):
+    begun = says.PARSED + says.BOUND + says.NO_DATA + COPY_IN
+    peer.answers(begun, done("COPY 3") + ready() + MARKED)
+    stream = ["1\n", b"2\n", "å\n"]
+    reply = run(session, b"copy t from stdin", manner=Manner(stream=stream))
+
+    sent = peer.heard_messages()
+    assert b"".join(code for code, _ in sent) == b"PBDES" + b"dcSCS"
+    assert sent[5][1] == "1\n2\nå\n".encode()
+    assert (reply.row_count, session.clean) == (3, True)
+
+
+def test_a_copy_in_whose_stream_fails_keeps_nothing_and_raises_the_streams_own_error(peer, session):
+    def lines() -> Iterator[bytes]:
+        yield b"1\n"
+        raise ConnectionLost("somewhere else")
+
+    peer.answers(says.PARSED + says.BOUND + COPY_IN, says.refused("57014") + ready() + MARKED)
+    with pytest.raises(ConnectionLost, match="somewhere else"):
+        run(session, b"copy t from stdin", manner=Manner(stream=lines()))
+
+    assert b"f" in codes(peer)
+    assert session.clean
+    assert not session.lost
+
+
+class Endless:
+    def read(self, size: int) -> bytes:
+        return b"x" * size
+
+
+def test_a_query_whose_copy_the_server_refuses_is_over_at_once(peer, session):
+    peer.says(COPY_IN, says.refused("22P02"), ready())
+    with pytest.raises(StatementError):
+        session.query(b"copy t from stdin", Deadline.after(30), Manner(stream=Endless()))
+
+    assert codes(peer) == b"Q"
+    assert session.clean
+
+
+def test_a_copy_in_that_the_server_refuses_is_not_sent_to_its_end(peer, session):
+    heard = bytearray()
+
+    def serve() -> None:
+        while not heard.endswith(messages.close_statement(b"") + messages.SYNC):
+            heard.extend(peer.socket.recv(1 << 20))
+            if len(heard) > 1_000_000 and not refusal.is_set():
+                peer.says(says.refused("22P02"))
+                refusal.set()
+        peer.says(ready(), MARKED)
+
+    refusal = threading.Event()
+    peer.says(COPY_IN)
+    server = threading.Thread(target=serve)
+    server.start()
+    with pytest.raises(StatementError):
+        session.execute(
+            b"copy", [()], Deadline.after(30), rides=False, manner=Manner(stream=Endless())
+        )
+    server.join()
+
     assert session.clean
 
 
@@ -705,10 +931,19 @@ def test_a_copy_out_is_written_to_its_stream(peer, session):
     data = [message(b"d", b"1\n"), message(b"d", b"2\n"), message(b"c")]
     peer.says(says.PARSED, says.BOUND, says.NO_DATA, COPY_OUT, *data, done("COPY 2"), ready())
     stream = io.BytesIO()
-    session.run("copy t to stdout", stream=stream)
+    reply = run(session, b"copy t to stdout", manner=Manner(stream=stream))
 
     assert stream.getvalue() == b"1\n2\n"
-    assert session.row_count == 2
+    assert reply.row_count == 2
+
+
+def test_a_copy_out_without_a_stream_is_an_error_and_the_session_is_kept(peer, session):
+    peer.says(says.PARSED, says.BOUND, COPY_OUT, message(b"d", b"1\n"), message(b"c"))
+    peer.says(done("COPY 1"), ready())
+    with pytest.raises(UnsafeStatement, match="needs a stream"):
+        run(session, b"copy t to stdout")
+
+    assert session.clean
 
 
 def test_a_stream_that_fails_leaves_a_session_that_is_not_clean(peer, session):
@@ -718,6 +953,74 @@ def test_a_stream_that_fails_leaves_a_session_that_is_not_clean(peer, session):
 
     peer.says(says.PARSED, says.BOUND, COPY_OUT, message(b"d", b"1\n"), done("COPY 1"), ready())
     with pytest.raises(OSError, match="disk full"):
-        session.run("copy t to stdout", stream=Full())
+        run(session, b"copy t to stdout", manner=Manner(stream=Full()))
 
     assert not session.clean
+    assert session.gave_up
+
+
+# Answers that are another statement's
+
+
+def test_a_ready_for_query_that_answers_nothing_is_no_answer(peer, session):
+    """It belongs to a Sync of before: the answers from here on would be shifted by one."""
+    peer.says(ready(), selected(("1",)))
+    with pytest.raises(ProtocolError):
+        run(session)
+
+    assert not session.whole
+
+
+def test_an_empty_statement_does_not_take_the_answer_of_the_one_behind_it(peer, session):
+    peer.says(says.PARSED, says.BOUND, says.NO_DATA, message(b"I"))
+    peer.says(says.PARSED, says.BOUND, row("5"), done("SELECT 1"), ready())
+    reply = run(session, b"", afterwards=b"select 5")
+
+    assert (reply.rows, reply.afterwards) == ([], b"5")
+
+
+def test_half_an_answer_that_nobody_asked_for_is_given_to_nobody(peer, session):
+    stray = row("666")
+    peer.says(stray[:3])
+
+    assert not session.look().alive
+    assert not session.whole
+
+
+def test_another_encoding_than_utf8_ends_the_session_before_a_value_is_wrong(peer, session):
+    peer.says(says.PARSED, says.BOUND, says.NO_DATA, done("SET"))
+    peer.says(message(b"S", b"client_encoding\0LATIN1\0"), ready())
+    with pytest.raises(ProtocolError, match="LATIN1"):
+        run(session, b"set client_encoding to latin1")
+
+    assert not session.whole
+
+
+def test_the_servers_error_is_not_taken_for_its_last_words(peer, session):
+    """The statement was not sent to its end, and the session broke off: the one said nothing."""
+    peer.says(says.refused("23505", "duplicate key"))
+    peer.hangs_up()
+    with pytest.raises(ConnectionLost) as raised:
+        run(session, b"select '" + b"x" * 100_000 + b"'")
+
+    assert "duplicate" not in str(raised.value)
+    assert not raised.value.may_have_run
+
+
+# Secrets
+
+
+def test_a_password_that_cannot_be_encoded_is_not_in_the_error():
+    with pytest.raises(AuthenticationFailed) as raised:
+        StartUp({"user": "app"}, "s3cret\ud800")
+
+    assert "s3cret" not in repr(raised.value)
+    assert raised.value.__suppress_context__
+
+
+def test_what_cannot_be_read_is_not_in_the_error(peer, session):
+    peer.says(message(b"E", b"\xffs3cret\0\0"))
+    with pytest.raises(ProtocolError) as raised:
+        run(session)
+
+    assert "s3cret" not in str(raised.value)
