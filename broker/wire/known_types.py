@@ -14,7 +14,11 @@ _DECODERS_KEPT = 256  # lists of columns whose decoders are remembered
 
 
 class KnownTypes:
-    """PostgreSQL's own types, and those of the database that were looked up in pg_type."""
+    """PostgreSQL's own types, and those of the database that were looked up in pg_type.
+
+    Composite types, and those made of them, are used once and forgotten: ALTER TYPE can give a
+    field another type under which the same text is another value.
+    """
 
     def __init__(self) -> None:
         self._looked_up: dict[int, TypeInfo] = {}
@@ -35,6 +39,7 @@ class KnownTypes:
             results.decoder(field.type_oid, field.format, self._looked_up, converters)
             for field in fields
         ]
+        self._forget_composites()
         if all(field.type_oid in BUILTIN or field.type_oid in self._looked_up for field in fields):
             if len(self._decoders) >= _DECODERS_KEPT:
                 self._decoders.clear()
@@ -57,6 +62,18 @@ class KnownTypes:
         for oid in asked:
             self._looked_up[oid] = TypeInfo(oid, "", "", "base")
         self._looked_up.update(catalog.read(rows))
+
+    def _forget_composites(self) -> None:
+        known = self._looked_up
+        altered = {oid for oid, info in known.items() if info.kind == "composite"}
+        while altered:
+            for oid in altered:
+                del known[oid]
+            altered = {
+                oid
+                for oid, info in known.items()
+                if any(part not in BUILTIN and part not in known for part in info.parts)
+            }
 
     def forget(self) -> bool:
         """Forget what was looked up, and tell whether there was anything."""

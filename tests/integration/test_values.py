@@ -338,5 +338,11 @@ def test_a_type_that_is_changed_under_a_session_is_read_as_it_is_now(
         assert db.run("select row(1, 'x')::changing").scalar() == (1, "x")
         database.server.admin("alter type changing add attribute c int", database=database.name)
         assert db.run("select row(1, 'x', 2)::changing").scalar() == (1, "x", 2)
+        for kind, text in (("text", "007"), ("int", 7), ("text", "007")):
+            database.server.admin(
+                f"alter type changing alter attribute a type {kind}", database=database.name
+            )
+            assert db.run("select row('007', 'x', 2)::changing").scalar() == (text, "x", 2)
+            assert db.run("select array[row('007', 'x', 2)::changing]").scalar() == [(text, "x", 2)]
     finally:
         database.server.admin("drop type changing", database=database.name)
