@@ -11,10 +11,8 @@ from enum import Enum
 from broker.errors import (
     AuthenticationFailed,
     BrokerError,
-    ConnectError,
     DeadlineExceeded,
     ProtocolError,
-    StatementError,
     TlsFailed,
     TooManyConnections,
 )
@@ -83,8 +81,9 @@ def server_fields(error: BaseException) -> Mapping[str, str]:
     C is the SQLSTATE, M the message, R the server's routine.
     """
     for each in _chain(error):
-        if isinstance(each, (ConnectError, StatementError)) and each.fields:
-            return each.fields
+        given = getattr(each, "fields", None) or (each.args and each.args[0])
+        if isinstance(given, dict):  # of ours, or of the error that db.session() raises
+            return {str(key): str(value) for key, value in given.items()}
     return {}
 
 
