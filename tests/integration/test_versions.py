@@ -16,6 +16,7 @@ from broker.local.relay import Relay
 from broker.settings import Flavour, GuardMode
 from tests.conftest import OLDER, Database, need_postgres_of
 from tests.integration import (
+    test_codec,
     test_deadline,
     test_flights,
     test_guard,
@@ -75,7 +76,7 @@ def test_values_are_the_same_through_every_api_and_back(
     pgbouncer: Callable[..., PgBouncer],
 ) -> None:
     direct, pooled = broker_to(), broker_to(pgbouncer(max_prepared_statements="100"))
-    for sql in filter(str.strip, test_values.SETUP.split(";")):
+    for sql in filter(str.strip, test_codec.SETUP.split(";")):
         direct.run(sql)
     known = {name for (name,) in direct.run("select typname from pg_type")}
     samples = [
