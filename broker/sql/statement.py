@@ -17,9 +17,9 @@ from broker.sql.kind import Kind, kind_of, reads
 from broker.sql.lexer import Style, TokenKind, tokens
 from broker.sql.phrases import after_brackets
 from broker.sql.words import Words
+from broker.types.parameters import MOST_PARAMETERS
 
 KEPT_BYTES = 4 * 1024 * 1024  # thousands of statements of an ordinary size; a function has tens
-MOST_PARAMETERS = 65535  # the protocol counts them in 16 bits
 _OVERHEAD_BYTES = 500  # a Statement's fields, besides its texts
 _NAMED = Style.NAMED
 

@@ -36,10 +36,6 @@ class Channel:
         self._timed = False  # the socket's time limit is what is left from now
         self._received: list[bytes] = []  # while something was sent
 
-    def bound(self, deadline: Deadline) -> None:
-        """Let no wait from here on outlive `deadline`."""
-        self._deadline = deadline
-
     def begin(self, deadline: Deadline, *, limited: bool) -> None:
         """Begin a round trip that ends with `deadline`; `limited` is whether its answer is.
 

@@ -8,7 +8,6 @@ from struct import Struct
 _LENGTH = Struct("!i").pack
 _COUNT = Struct("!H").pack
 _NULL = _LENGTH(-1)
-MAX_PARAMETERS = 65535  # Bind counts them in 16 bits
 
 SYNC = b"S\0\0\0\x04"
 TERMINATE = b"X\0\0\0\x04"

@@ -139,7 +139,7 @@ def test_rows_that_keep_coming_do_not_carry_a_flight_over_the_deadline():
 
 def test_a_new_bound_replaces_the_old():
     channel = scripted((8, b"x"), seconds=1)
-    channel.bound(Deadline.after(10, clock_of(channel)))
+    channel.begin(Deadline.after(10, clock_of(channel)), limited=True)
     channel.send(b"?")
 
     assert channel.receive() == b"x"
@@ -147,7 +147,7 @@ def test_a_new_bound_replaces_the_old():
 
 def test_without_a_deadline_it_waits_for_as_long_as_it_takes():
     channel = scripted((1e9, b"x"))
-    channel.bound(Deadline.never())
+    channel.begin(Deadline.never(), limited=True)
     channel.send(b"?")
 
     assert channel.receive() == b"x"

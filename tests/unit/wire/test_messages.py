@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker.types.parameters import MOST_PARAMETERS
 from broker.wire import messages
 from tests.unit.wire.peer import split
 
@@ -65,9 +66,9 @@ def test_bind_carries_every_value_in_its_format_and_null_as_null(
 
 
 def test_more_parameters_than_bind_can_count_are_not_sent_as_fewer():
-    messages.bind([b"1"] * messages.MAX_PARAMETERS)
+    messages.bind([b"1"] * MOST_PARAMETERS)
     with pytest.raises(Exception, match="65535"):
-        messages.bind([b"1"] * (messages.MAX_PARAMETERS + 1))
+        messages.bind([b"1"] * (MOST_PARAMETERS + 1))
 
 
 def test_binding_nothing_is_what_bind_says_of_no_values():

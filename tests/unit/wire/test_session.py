@@ -27,6 +27,7 @@ from broker.errors import (
     WriteRefused,
 )
 from broker.types.converters import Converters
+from broker.types.parameters import MOST_PARAMETERS
 from broker.wire import Inbox, Manner, Reply, Session, Status, messages
 from broker.wire.channel import Channel
 from broker.wire.exchange import Exchange
@@ -433,7 +434,7 @@ def test_a_parameter_that_cannot_be_sent_is_refused_before_anything_is(peer, ses
 
 def test_more_parameters_than_the_protocol_counts_are_refused(peer, session):
     with pytest.raises(ParameterError):
-        run(session, b"select", *range(messages.MAX_PARAMETERS + 1))
+        run(session, b"select", *range(MOST_PARAMETERS + 1))
     assert peer.heard() == b""
 
 
